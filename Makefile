@@ -11,6 +11,11 @@ PRESET ?= default
 export WANDB_MODE ?= offline
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
+# Waiting threads spin only briefly, and freed memory stays with the process: see execute() in nbs/06_cli.ipynb
+export GOMP_SPINCOUNT ?= 10000
+export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
+export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
+export MALLOC_TOP_PAD_ ?= 268435456
 PIP    := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help

@@ -4,21 +4,15 @@
 
 # %% auto #0
 __all__ = ['PUBLIC', 'MODES', 'START_SECONDS', 'FINISH_SECONDS', 'within', 'wandb_server', 'answers', 'wandb_mode', 'wandb_home',
-           'start_run', 'finish_run', 'Tracker']
+           'start_run', 'Tracker']
 
-# %% ../nbs/01b_track.ipynb #x-import-os-sys-threading
-import os, sys, threading
-from configparser import ConfigParser
-from configparser import Error as SettingsError
+# %% ../nbs/01b_track.ipynb #x-import-configparser-http-client-netrc-os
+import configparser, http.client, netrc, os, sys, threading, urllib.error, urllib.request
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPException
 from importlib.util import find_spec
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from queue import Empty, Queue
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -47,11 +41,11 @@ def wandb_server(
 )->tuple[str, bool]: # Its address, and whether a key for it is there
     "The W&B server that runs would go to, found without importing wandb."
     path = lambda name, default: Path(os.path.expanduser(os.environ.get(name) or default))
-    settings, keys = ConfigParser(interpolation=None), None
+    settings, keys = configparser.ConfigParser(interpolation=None), None
     try: settings.read(path("WANDB_CONFIG_DIR", "~/.config/wandb")/"settings", encoding="utf-8")
-    except (SettingsError, ValueError): pass  # a broken file holds no key
-    try: keys = netrc(path("NETRC", "~/.netrc"))
-    except (OSError, NetrcParseError, ValueError): pass
+    except (configparser.Error, ValueError): pass  # a broken file holds no key
+    try: keys = netrc.netrc(path("NETRC", "~/.netrc"))
+    except (OSError, netrc.NetrcParseError, ValueError): pass
     url = (os.environ.get("WANDB_BASE_URL") or settings.get("default", "base_url", fallback=None) or PUBLIC[0]).rstrip("/")
     key = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or settings.get("default", "api_key", fallback=None)
     return url, bool(key or keys and any(keys.authenticators(urlsplit(u).netloc) for u in (PUBLIC if url in PUBLIC else (url,))))
@@ -63,11 +57,11 @@ def answers(
 )->bool:
     "Whether anybody speaks HTTP there."
     def ask():
-        try: urlopen(Request(url, method="HEAD"), timeout=timeout).close()
-        except HTTPError as error: return error.code < 500
+        try: urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=timeout).close()
+        except urllib.error.HTTPError as error: return error.code < 500
         return True
     try: return within(timeout, ask)
-    except (OSError, HTTPException, ValueError): return False
+    except (OSError, http.client.HTTPException, ValueError): return False
 
 # %% ../nbs/01b_track.ipynb #wandb-mode
 MODES = ("online", "offline", "disabled")
@@ -94,16 +88,16 @@ def wandb_home(
     mode:str, # online or offline
 ):
     "Keep everything that W&B writes inside the run, and leave environment and exit hooks as they were."
-    ours = lambda: [k for k in os.environ if k.startswith("WANDB_")]
-    before, hooks = {k: os.environ[k] for k in ours()}, (sys.exit, sys.excepthook)
-    folders = {f"WANDB_{n}_DIR": Path(run_dir).resolve()/"wandb"/n.lower() for n in ("DATA", "CACHE", "ARTIFACT", *(["CONFIG"] if mode == "offline" else []))}
+    home, ours = Path(run_dir).resolve()/"wandb", lambda: {k: v for k, v in os.environ.items() if k.startswith("WANDB_")}
+    before, hooks = ours(), (sys.exit, sys.excepthook)
     try:
-        for folder in folders.values(): folder.mkdir(parents=True, exist_ok=True)
-        os.environ.update({k: str(v) for k, v in folders.items()}, WANDB_DIR=str(Path(run_dir).resolve()), WANDB_MODE=mode,
-                          WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
+        for name in ("DATA", "CACHE", "ARTIFACT", "CONFIG")[:4 if mode == "offline" else 3]:
+            (home/name.lower()).mkdir(parents=True, exist_ok=True)
+            os.environ[f"WANDB_{name}_DIR"] = str(home/name.lower())
+        os.environ.update(WANDB_DIR=str(home.parent), WANDB_MODE=mode, WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
         yield
     finally:
-        for k in ours(): del os.environ[k]
+        for name in ours(): del os.environ[name]
         os.environ.update(before)
         sys.exit, sys.excepthook = hooks
 
@@ -125,21 +119,6 @@ def start_run(
     return wandb.init(project=os.environ.get("WANDB_PROJECT") or "arc-vae", name=run_dir.name, dir=str(run_dir), config=dict(config), mode=mode,
                       job_type=job, id=run_id, resume="allow" if run_id else None, reinit="create_new", settings=wandb.Settings(**quiet, **limits))
 
-# %% ../nbs/01b_track.ipynb #finish-run
-def finish_run(
-    run,                # What `start_run` returned, or None
-    exit_code:int,      # 0 where the work was done
-    stop_service:bool,  # Whether W&B's background process ends too
-):
-    "Close a W&B run within `FINISH_SECONDS`, and a little for the process to end; raises TimeoutError, or whatever W&B raises."
-    def finish():
-        import wandb
-        try:
-            if run: run.finish(exit_code=exit_code)
-        finally:
-            if stop_service: wandb.teardown()
-    within(FINISH_SECONDS + 5, finish)
-
 # %% ../nbs/01b_track.ipynb #tracker
 class Tracker:
     "One W&B run as a context manager: whatever goes wrong with W&B costs one printed line and the tracker, never the work inside."
@@ -151,7 +130,7 @@ class Tracker:
         run_id:str|None=None, # A W&B run to continue: the `id` of an earlier tracker
     ):
         self.run_dir, self.config, self.mode, self.job, self.id = Path(run_dir).resolve(), config, mode, job, run_id
-        self.url_or_dir, self._run, self._code, self._open, self._families = None, None, 0, ExitStack(), {"epoch", "step"}
+        self.url_or_dir, self._run, self._code, self._open, self._families = None, None, 1, ExitStack(), {"epoch", "step"}
 
     def __enter__(self):
         self.mode = wandb_mode(self.mode)
@@ -166,9 +145,16 @@ class Tracker:
     def _start(self):
         stop_service = "WANDB_SERVICE" not in os.environ  # otherwise somebody else in this process uses W&B
         self._open.enter_context(wandb_home(self.run_dir, self.mode))
-        self._open.callback(lambda: finish_run(self._run, self._code, stop_service))
+        self._open.callback(lambda: within(FINISH_SECONDS + 5, lambda: self._finish(stop_service)))
         self._run = start_run(self.run_dir, self.config, self.mode, self.job, self.id)
         self.id, self.url_or_dir = self._run.id, self._run.url if self.mode == "online" else str(Path(self._run.dir).parent)
+
+    def _finish(self, stop_service):
+        import wandb
+        try:
+            if self._run: self._run.finish(exit_code=self._code)
+        finally:
+            if stop_service: wandb.teardown()
 
     def _safely(self, call, last=False):
         if self.mode == "disabled" and not last: return
@@ -185,50 +171,35 @@ class Tracker:
             self._families.add(family)
         self._run.log(values)
 
-    def log(self,
-        values:dict, # Numbers by name; with `step` for train/..., with `epoch` for all others
-    ):
-        "Log numbers."
+    def log(self, values:dict):
+        "Log numbers by name: those called train/... together with `step`, all others together with `epoch`."
         self._safely(lambda: self._send(values))
 
-    def images(self,
-        name:str,  # Where they appear, such as val/reconstructions
-        grids_rgb, # One picture, uint8 (H, W, 3), or several
-    ):
-        "Log pictures, at the epoch that was logged last."
+    def images(self, name:str, grids_rgb):
+        "Log one picture, uint8 (H, W, 3), or several, at the epoch that was logged last."
         def send():
             import wandb
             several = [grids_rgb] if isinstance(grids_rgb, np.ndarray) and grids_rgb.ndim == 3 else grids_rgb
             self._send({name: [wandb.Image(g) for g in several]})
         self._safely(send)
 
-    def histogram(self,
-        name:str, # Where it appears, such as val/mu
-        values,   # Numbers of any shape, numpy or torch; those that are not finite are left out
-    ):
-        "Log a distribution, at the epoch that was logged last."
+    def histogram(self, name:str, values):
+        "Log the distribution of an array or tensor, at the epoch that was logged last; what is not finite is left out."
         def send():
             import wandb
             flat = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, float).ravel()
             self._send({name: wandb.Histogram(flat[np.isfinite(flat)])})
         self._safely(send)
 
-    def summary(self,
-        values:dict, # Numbers by name
-    ):
+    def summary(self, values:dict):
         "Set the run's final numbers, those that its table shows."
         self._safely(lambda: self._run.summary.update(values))
 
-    def artifact(self,
-        name:str,           # Letters, digits, dash, underscore and dot
-        paths,              # Files that no longer change: they are referred to, not copied
-        aliases=(),         # Such as best
-        metadata:dict|None=None,
-    ):
-        "Log files as a version of a model."
+    def artifact(self, name:str, paths, aliases=(), metadata:dict|None=None):
+        "Log files as a version of a model, within `FINISH_SECONDS`; they must no longer change, since W&B refers to them instead of copying."
         def send():
             import wandb
             model = wandb.Artifact(name, "model", metadata=metadata)
             for path in paths: model.add_file(str(path), policy="immutable")
-            self._run.log_artifact(model, aliases=list(aliases))
+            within(FINISH_SECONDS, lambda: self._run.log_artifact(model, aliases=list(aliases)))  # the one call that asks the server and waits
         self._safely(send)

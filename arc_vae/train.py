@@ -52,7 +52,7 @@ class TrainConfig:
     device:str = "auto"              # auto, cpu, cuda or mps
     threads:int = 0                  # CPU threads; 0: as torch chooses
     wandb:str = "auto"               # Weights & Biases: auto, online, offline or disabled
-    wandb_every:int = 5              # Epochs between pictures, and steps between points of the curves times ten
+    wandb_every:int = 5              # Epochs between pictures
 
 # %% ../nbs/02_train.ipynb #configerror
 PRESETS = dict(
@@ -300,9 +300,8 @@ def track_epoch(
     vae:VAE,           # As it is now
     corpus:GridCorpus, # For reconstructions
     cfg:TrainConfig,   # wandb_every, seed
-    folder:Path,       # The checkpoints
 ):
-    "Send an epoch to Weights & Biases: curves, and every few epochs reconstructions, samples, the KL histogram and checkpoints."
+    "Send an epoch to Weights & Biases: curves, and every few epochs reconstructions, samples and the histogram of KL per dimension."
     steps = len(measured)
     for i in range(0, steps, 10):
         d, r, norm, n = measured[i].tolist()
@@ -316,7 +315,6 @@ def track_epoch(
     track.images("val/reconstructions", picture(torch.cat([x, vae.reconstruct(x).cpu()]), cols=16))
     track.images("samples/prior", picture(vae.decode(z).cpu(), cols=16))
     track.histogram("latent/kl_per_dim", e["val_kl_per_dim"])
-    track.artifact("checkpoint", [folder/"last.pth"], ["latest"], dict(epoch=e["epoch"], objective=e["val_objective"]))
 
 # %% ../nbs/02_train.ipynb #diverged
 class Diverged(RuntimeError):
@@ -360,7 +358,7 @@ def fit(
             summary.update(epochs=e["epoch"], best_epoch=e["epoch"] if e["best"] else summary["best_epoch"], beta_final=e["beta"], seconds=e["seconds"],
                            grids_per_second=float(np.median([h["grids_per_second"] for h in log])))
             say(epoch_line(e))
-            if track: track_epoch(track, e, measured, vae, corpus, cfg, folder)
+            if track: track_epoch(track, e, measured, vae, corpus, cfg)
             if stop: break
         summary["status"] = "early_stopped" if stop else "completed"
     except Diverged:
@@ -384,9 +382,8 @@ def train(
     config = json.loads((run_dir/"config.json").read_text())
     with Tracker(run_dir, config, cfg.wandb, job="train", run_id=config["wandb_id"]) as track:
         summary = fit(cfg, corpus, run_dir, track, say)
-        best = [run_dir/"checkpoints"/f"{n}.pth" for n in ("vae_best", "encoder", "decoder")]
-        if best[0].exists():
-            for path in best: track.artifact(path.stem.replace("vae_best", "vae"), [path], ["best", "latest"], dict(epoch=summary["best_epoch"], corpus_sha256=corpus.sha256))
+        for name, file, aliases in (("vae", "vae_best", ["best", "latest"]), ("encoder", "encoder", ["best", "latest"]), ("decoder", "decoder", ["best", "latest"]), ("checkpoint", "last", ["latest"])):
+            track.artifact(name, [run_dir/"checkpoints"/f"{file}.pth"], aliases, dict(best_epoch=summary["best_epoch"], epochs=summary["epochs"], corpus_sha256=corpus.sha256))
         track.summary({f"training/{k}": v for k, v in summary.items()})
     say(f"{summary['status']} after {summary['epochs']} epochs and {summary['seconds']/60:.1f} minutes; the best epoch was {summary['best_epoch']}")
     return summary

@@ -1,13 +1,12 @@
 "The tracker's promises: what W&B got is what was sent, and nothing that W&B does or fails to do reaches the work inside."
+import importlib.util
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -18,7 +17,7 @@ from PIL import Image
 from wandb_records import read_run, read_runs, wandb_files
 
 from arc_vae import track
-from arc_vae.track import PUBLIC, Tracker, wandb_mode, wandb_server
+from arc_vae.track import PUBLIC, Tracker, wandb_mode, wandb_server, within
 
 KEY = "0"*40
 
@@ -101,9 +100,10 @@ def test_offline_run_reads_back(tmp_path, capsys):
 def test_evaluation_continues_the_run(tmp_path):
     with Tracker(tmp_path/"run", {"a": 1}, mode="offline") as first: first.log({"val/elbo": -2, "epoch": 0})
     with Tracker(tmp_path/"run", {}, mode="offline", job="evaluate", run_id=first.id) as second: second.summary({"test/elbo": -1})
-    runs = read_runs(tmp_path/"run")
-    assert [r.id for r in runs] == [first.id]*2 and [r.job for r in runs] == ["train", "evaluate"]
-    assert runs[1].summary["test/elbo"] == -1 and first.url_or_dir != second.url_or_dir
+    old, new = wandb_files(tmp_path/"run")
+    run = read_run(new)
+    assert (run.id, run.job, run.summary["test/elbo"]) == (first.id, "evaluate", -1) == (second.id, "evaluate", -1)
+    assert [str(f.parent) for f in (old, new)] == [first.url_or_dir, second.url_or_dir] and old.stem == new.stem == f"run-{first.id}"
 
 
 def test_two_runs_at_once_share_no_folder(tmp_path):
@@ -113,15 +113,14 @@ def test_two_runs_at_once_share_no_folder(tmp_path):
             inner.log({"val/elbo": -1, "epoch": 0})
         assert os.environ["WANDB_CACHE_DIR"] == str(tmp_path/"outer/wandb/cache")
         outer.log({"val/elbo": -2, "epoch": 0})
-    [one], [two] = read_runs(tmp_path/"outer"), read_runs(tmp_path/"inner")
-    assert [h["val/elbo"] for r in (one, two) for h in r.history] == [-2, -1] and one.id != two.id
-    assert (one.exit_code, two.exit_code) == (0, 0)
+    [one], [two] = read_runs(tmp_path/"outer"), wandb_files(tmp_path/"inner")
+    assert [h["val/elbo"] for h in one.history] == [-2] and one.exit_code == 0      # the inner run's end did not end the outer one
+    assert (one.id, str(two.parent)) == (outer.id, inner.url_or_dir) and inner.id != outer.id
 
 
-@pytest.mark.parametrize("kind", [FloatingPointError, KeyboardInterrupt])
-def test_an_error_inside_passes_through_and_fails_the_run(tmp_path, kind, capsys):
-    error = kind("the objective is not finite")
-    with pytest.raises(kind) as caught, Tracker(tmp_path/"run", {}, mode="offline"): raise error
+def test_an_error_inside_passes_through_and_fails_the_run(tmp_path, capsys):
+    error = KeyboardInterrupt("Ctrl-C")
+    with pytest.raises(KeyboardInterrupt) as caught, Tracker(tmp_path/"run", {}, mode="offline"): raise error
     assert caught.value is error and capsys.readouterr() == ("", "")
     assert read_runs(tmp_path/"run")[0].exit_code == 1
 
@@ -197,7 +196,7 @@ def use(tracker):
     return True
 
 
-@pytest.mark.parametrize("name", ["init", "Run.log", "Run.define_metric", "Image", "Histogram", "Artifact", "Run.finish", "teardown"])
+@pytest.mark.parametrize("name", ["init", "Run.log", "Run.define_metric", "Image", "Histogram", "Run.log_artifact", "Run.finish", "teardown"])
 def test_whatever_raises_costs_one_line(tmp_path, monkeypatch, capsys, name):
     def fail(*_, **__): raise SystemExit(3) if name == "teardown" else RuntimeError("out\nof order")
     with monkeypatch.context() as m:
@@ -231,15 +230,15 @@ def test_a_finish_that_hangs_is_left_behind(tmp_path, monkeypatch, capsys):
     def hang(run, exit_code=None): woken.wait(30); finish(run, exit_code)
     with monkeypatch.context() as m:
         m.setattr(wandb.Run, "finish", hang)
-        m.setattr(track, "FINISH_SECONDS", -4.5)
-        with Tracker(tmp_path/"run", {}, mode="disabled") as off: use(off)
+        m.setattr(track, "within", lambda seconds, call: within(.5, call))
         start = time.perf_counter()
         with Tracker(tmp_path/"run", {}, mode="offline") as t: use(t)
         assert time.perf_counter() - start < 4
     woken.set()
-    assert len(complaints(capsys)) == 1 and t.mode == "disabled"
-    deadline = time.perf_counter() + 10
-    while wandb_files(tmp_path/"run") and wandb.sdk.wandb_setup._singleton and time.perf_counter() < deadline: time.sleep(.02)
+    [line] = complaints(capsys)
+    assert "TimeoutError" in line and t.mode == "disabled"
+    deadline = time.perf_counter() + 10                                             # let the thread that was left behind end before the next test
+    while wandb.sdk.wandb_setup._singleton and time.perf_counter() < deadline: time.sleep(.02)
 
 
 def test_online_without_a_key_does_not_ask_for_one(tmp_path, capsys):
@@ -273,22 +272,27 @@ def test_a_server_that_dies_in_the_middle_delays_the_end_and_nothing_else(tmp_pa
         assert t.mode == "online" and t.url_or_dir.startswith("http")
         dead.set()
         start = time.perf_counter()
-        done = [use(t) for _ in range(20)]
-        assert time.perf_counter() - start < 2                                      # logging does not wait for the server
+        for step in range(1000): t.log({"train/objective": 1.0, "step": step})
+        t.images("val/x", np.zeros((4, 4, 3), np.uint8))
+        assert time.perf_counter() - start < 2 and t.mode == "online"               # logging does not wait for the server
+        use(t)
         start = time.perf_counter()
-    assert time.perf_counter() - start < 8 and all(done)
-    assert len(complaints(capsys)) == 1
+    assert time.perf_counter() - start < 8
+    assert len(complaints(capsys)) == 1 and t.mode == "disabled"
     server.shutdown()
 
 
+def test_disabled_does_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(wandb, "init", None)
+    with Tracker(tmp_path/"run", {}, mode="disabled", run_id="abc") as t: done = use(t)
+    assert done and t.id == "abc" and not (tmp_path/"run").exists() and capsys.readouterr() == ("", "")
+
+
 def test_without_the_package_it_is_off(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", None)                                 # from here on `import wandb` raises
+    spec = importlib.util.spec_from_file_location("arc_vae.track_again", track.__file__)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert [wandb_mode(m) for m in ("auto", "online", "disabled")] == ["disabled"]*3
     assert capsys.readouterr().out.splitlines() == ["W&B is off: the package wandb is not installed"]*2
     with Tracker(tmp_path/"run", {}) as t: done = use(t)
     assert done and t.mode == "disabled" and t.id is None and not (tmp_path/"run").exists()
-
-
-def test_importing_the_module_does_not_import_wandb():
-    code = "import sys, arc_vae.track; assert 'wandb' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=Path(__file__).parent.parent)

@@ -1,0 +1,33 @@
+"""What the tests share: the project's folders, and one real smoke run through the command line."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def command(*words, cwd=ROOT, env=None, timeout=600):
+    "Run a program of the environment and return its finished process, output and errors together."
+    words = [str(w) for w in words]
+    environment = {k: v for k, v in os.environ.items() if k not in ("IN_TEST", "ARC_VAE_RUN")} | {"WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"} | (env or {})
+    return subprocess.run([str(BIN/words[0]), *words[1:]], cwd=cwd, env=environment, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory):
+    "A folder with a space in its name, to work in as a person would."
+    return tmp_path_factory.mktemp("work place")
+
+
+@pytest.fixture(scope="session")
+def smoke(workplace):
+    "outputs/smoke of a whole `arc-vae run --preset smoke`, with what it printed in `said.txt` beside it."
+    done = command("arc-vae", "run", "--preset", "smoke", "--run", "smoke", cwd=workplace)
+    (workplace/"said.txt").write_text(done.stdout)
+    assert done.returncode == 0, done.stdout
+    return workplace/"outputs"/"smoke"

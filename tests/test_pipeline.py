@@ -1,0 +1,190 @@
+"""The whole road, as a person takes it: the command line, papermill, files, and what is refused on the way."""
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+import torch
+from conftest import ROOT, command
+from wandb_records import read_runs
+
+import arc_vae
+from arc_vae.checkpoint import load_halves
+
+FILES = """config.json log.jsonl training.json metrics.json report.html samples.npz evaluation.npz 02_train.ipynb 03_evaluate.ipynb 04_latent_viz.ipynb 05_sample.ipynb
+checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoints/decoder.pth figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
+figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png""".split()
+METRICS = dict(
+    corpus="path sha256 n_train n_val n_test background_share", model="preset latent_dim n_parameters", training="epochs best_epoch beta_final seconds grids_per_second device threads",
+    test="""n_grids pixel_accuracy all_background_accuracy skill foreground_accuracy balanced_color_accuracy exact_match per_color_accuracy distortion rate kl_divergence elbo bits_per_grid
+    kl_per_dim active_dims active_units""")
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_a_run_leaves_every_file(smoke):
+    assert [f for f in FILES if not (smoke/f).is_file() or not (smoke/f).stat().st_size] == []
+    assert not list(smoke.rglob("*.part*")), "no temporary file is left"
+    for name in ("02_train", "03_evaluate", "04_latent_viz", "05_sample"):
+        assert not [o for c in nbformat.read(smoke/f"{name}.ipynb", as_version=4).cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
+
+
+def test_one_line_an_epoch_and_the_verdict_at_the_end(smoke):
+    said = (smoke.parents[1]/"said.txt").read_text()
+    lines = re.findall(r"^epoch +(\d+)/(\d+)  β ([\d.]+)  distortion +[\d.]+  rate +[\d.]+  elbo +-[\d.]+  colored +[\d.]+%  pixel [\d.]+% \(black [\d.]+%\)  [\d,]+ grids/s  left \d+:\d\d", said, re.M)
+    config = read(smoke/"config.json")
+    assert [int(n) for n, _, _ in lines] == list(range(1, read(smoke/"training.json")["epochs"] + 1)) and float(lines[-1][2]) == config["beta_final"]
+    assert said.rstrip().endswith(f"{read(smoke/'metrics.json')['verdict']}: outputs/smoke/report.html")
+
+
+def test_metrics_keep_their_contract(smoke):
+    m = read(smoke/"metrics.json")
+    assert m["schema_version"] == 1 and m["status"] in ("completed", "early_stopped") and m["verdict"] in ("pass", "below_baseline", "collapsed", "below_target")
+    for part, keys in METRICS.items():
+        assert set(keys.split()) <= set(m[part]), part
+    t = m["test"]
+    assert t["n_grids"] == 1000 and len(t["kl_per_dim"]) == len(t["per_color_accuracy"]) == 10
+    assert t["rate"] == t["kl_divergence"] == pytest.approx(sum(t["kl_per_dim"]), abs=1e-4) and t["elbo"] == pytest.approx(-t["distortion"] - t["rate"])
+    assert t["skill"] == pytest.approx((t["pixel_accuracy"] - t["all_background_accuracy"])/(1 - t["all_background_accuracy"]))
+    assert t["baselines"]["all_background"]["pixel_accuracy"] == t["all_background_accuracy"]
+    black = np.load(smoke/"evaluation.npz")["x"] == 0
+    assert t["all_background_accuracy"] == pytest.approx(black.mean())
+    assert len(read(smoke/"config.json")["corpus_sha256"]) == 64 and m["corpus"]["sha256"] == read(smoke/"config.json")["corpus_sha256"]
+
+
+def test_the_report_stands_alone(smoke):
+    page = (smoke/"report.html").read_text()
+    assert page.count("data:image/png;base64,") == 9 and not re.search(r"(src|href)=.(?!data:)", page) and "all background" in page
+
+
+def test_weights_open_in_plain_torch(smoke):
+    "A process that cannot import arc_vae rebuilds the reference network from the files alone."
+    code = """
+import sys, torch
+from torch import nn
+sys.modules["arc_vae"] = None
+e, d, v = (torch.load(f"{n}.pth", weights_only=True) for n in ("encoder", "decoder", "vae_best"))
+encoder = nn.Sequential(nn.Conv2d(10, 32, 3, 1, 1), nn.ReLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 128, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, 20))
+encoder.load_state_dict({k.removeprefix("net."): t for k, t in e["state_dict"].items()})
+assert {f"encoder.{k}" for k in e["state_dict"]} | {f"decoder.{k}" for k in d["state_dict"]} == set(v["state_dict"])
+assert all(torch.equal(t, v["state_dict"][f"{part}.{k}"]) for part, f in (("encoder", e), ("decoder", d)) for k, t in f["state_dict"].items())
+assert e["export_id"] == d["export_id"] == v["export_id"]
+x = nn.functional.one_hot(torch.arange(256).view(1, 16, 16) % 10, 10).movedim(-1, 1).float()
+print(*encoder(x)[0, :10].tolist())
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=smoke/"checkpoints", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ours = arc_vae.load(smoke).encode(torch.arange(256).view(16, 16) % 10)[0]
+    assert torch.allclose(torch.tensor([float(v) for v in done.stdout.split()]), ours, atol=1e-5)
+
+
+def test_halves_are_the_whole_bit_for_bit(smoke):
+    whole, halves = arc_vae.load(smoke), load_halves(smoke/"checkpoints")
+    x = torch.from_numpy(np.load(smoke/"evaluation.npz")["x"][:200])
+    assert torch.equal(whole.encode(x), halves.encode(x)) and torch.equal(whole.decode(whole.encode(x), logits=True), halves.decode(halves.encode(x), logits=True))
+    assert torch.equal(whole.reconstruct(x), torch.from_numpy(np.load(smoke/"evaluation.npz")["pred"][:200])), "evaluation decoded the posterior mean"
+
+
+def test_samples_are_grids(smoke):
+    s = np.load(smoke/"samples.npz")
+    assert s["grids"].shape == (1000, 16, 16) and s["grids"].dtype == np.uint8 and s["z"].shape == (1000, 10) and s["grids"].max() < 10
+    assert (arc_vae.load(smoke).decode(s["z"][:50]).numpy() == s["grids"][:50]).all()
+
+
+def test_wandb_has_it_all_offline(smoke):
+    runs = read_runs(smoke)
+    assert [r.job for r in runs] == ["train", "evaluate", "sample"] and {r.id for r in runs} == {read(smoke/"config.json")["wandb_id"]}, "one W&B run from training to sampling"
+    assert [r.exit_code for r in runs] == [0, 0, 0]
+    train, evaluation, _ = runs
+    keys = {k for row in train.history for k in row}
+    assert {"epoch", "beta", "lr", "train/objective", "train/distortion", "train/rate", "val/elbo", "val/pixel_accuracy", "val/foreground_accuracy", "val/reconstructions", "samples/prior", "latent/kl_per_dim"} <= keys
+    assert train.config["epochs"] == 4 and train.config["lr"] == 1e-3 and evaluation.summary["test/skill"] == pytest.approx(read(smoke/"metrics.json")["test"]["skill"])
+    aliases = {a.name: a.aliases for a in train.artifacts}
+    assert set(aliases) == {"vae", "encoder", "decoder", "checkpoint"} and aliases["vae"] == aliases["encoder"] == ["best", "latest"]
+
+
+def test_a_stage_can_be_run_again_alone(smoke):
+    before = {f: (smoke/f).read_bytes() for f in ("metrics.json", "evaluation.npz", "samples.npz", "checkpoints/vae_best.pth", "figures/errors.png")}
+    for words in (("evaluate", "--run", "smoke", "--wandb", "disabled"), ("sample", "--run", "smoke", "--wandb", "disabled")):
+        assert (done := command("arc-vae", *words, cwd=smoke.parents[1])).returncode == 0, done.stdout
+    assert {f: (smoke/f).read_bytes() for f in before} == before
+
+
+def test_a_run_is_not_overwritten(smoke):
+    before = {p: p.read_bytes() for p in smoke.rglob("*") if p.is_file()}
+    done = command("arc-vae", "train", "--preset", "smoke", "--run", "smoke", cwd=smoke.parents[1])
+    assert done.returncode == 1 and done.stdout == "Error: outputs/smoke already holds a run; choose another --run, or remove it\n"
+    assert {p: p.read_bytes() for p in smoke.rglob("*") if p.is_file()} == before
+
+
+def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
+    "The corpus changed since training, or a checkpoint of another shape: one line, and the old metrics stay."
+    (tmp_path/"outputs").mkdir()
+    run = tmp_path/"outputs"/"copy"
+    shutil.copytree(smoke, run, ignore=shutil.ignore_patterns("wandb"))
+    before = (run/"metrics.json").read_bytes()
+    best = torch.load(run/"checkpoints"/"vae_best.pth", weights_only=True)
+    torch.save(best | {"latent_dim": 12}, run/"checkpoints"/"vae_best.pth")
+    done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
+    assert done.returncode == 1 and re.search(r"Error: .*vae_best.pth: encoder.net.9.weight: expected \(24, 128\), found \(20, 128\)", done.stdout), done.stdout
+    torch.save(best, run/"checkpoints"/"vae_best.pth")
+    (run/"config.json").write_text(json.dumps(read(run/"config.json") | {"corpus_sha256": "0"*64}))
+    done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
+    assert done.returncode == 1 and "expected the corpus of the training, sha256 000000000000" in done.stdout and (run/"metrics.json").read_bytes() == before
+
+
+def test_papermill_parameters_change_the_run(tmp_path):
+    "papermill by hand, without the command line: -p counts, and a name that does not exist stops the notebook."
+    run = lambda *p: command("papermill", ROOT/"nbs"/"02_train.ipynb", tmp_path/"out.ipynb", "--cwd", ROOT/"nbs", "-k", "python3", "--no-progress-bar", *p)
+    done = run("-p", "run_dir", tmp_path/"runs"/"a", "-p", "n_corpus", 400, "-p", "epochs", 1, "-p", "seed", 7, "-p", "batch_size", 50)
+    assert done.returncode == 0, done.stdout
+    config = read(tmp_path/"runs"/"a"/"config.json")
+    assert (config["epochs"], config["seed"], config["batch_size"], config["n_corpus"], config["preset"]) == (1, 7, 50, 400, "smoke")
+    done = run("-p", "run_dir", tmp_path/"runs"/"b", "-p", "epoch", 1)
+    assert done.returncode != 0 and "did you mean 'epochs'" in done.stdout and not (tmp_path/"runs"/"b").exists()
+
+
+def damaged(folder):
+    "name -> a corpus file that cannot be used, and what its refusal must say."
+    g = np.zeros((20, 16, 16), np.uint8)
+    good = dict(train=g, val=g, test=g)
+    np.savez_compressed(folder/"good.npz", **good)
+    raw = (folder/"good.npz").read_bytes()
+    flip = bytearray(raw); flip[len(raw)//6] ^= 255
+
+    def put(name, **arrays): np.savez(folder/f"{name}.npz", **arrays)
+    put("dtype", **good | {"train": g.astype(float)}); put("shape", **good | {"val": g[:, :8]}); put("values", **good | {"test": g + 10})
+    put("split", train=g, val=g); put("pickled", **good | {"train": np.array([{}]*20, dtype=object)})
+    for name, data in dict(empty=b"", cut=raw[:-40], flipped=bytes(flip), text=b"train,val,test\n").items():
+        (folder/f"{name}.npz").write_bytes(data)
+    with zipfile.ZipFile(folder/"claims.npz", "w") as z:  # a header that claims 2^40 grids
+        z.writestr("train.npy", b"\x93NUMPY\x01\x00v\x00" + repr(dict(descr="|u1", fortran_order=False, shape=(1 << 40, 16, 16))).encode().ljust(117) + b"\n")
+        z.writestr("val.npy", b""); z.writestr("test.npy", b"")
+    return dict(missing="no such file", empty="expected an .npz", cut="expected an .npz", flipped="damaged", text="expected an .npz", dtype="found float64", shape="found uint8 (20, 8, 16)",
+                values="expected colors 0-9, found 10", split="'test' is missing", pickled="found object", claims="expected at most")
+
+
+def test_bad_corpora_are_one_line_and_no_run(tmp_path):
+    for name, words in damaged(tmp_path).items():
+        done = command("arc-vae", "corpus", "check", f"{name}.npz", cwd=tmp_path)
+        assert done.returncode == 1 and done.stdout.startswith("Error: ") and done.stdout.count("\n") == 1 and words in done.stdout and f"{name}.npz" in done.stdout, done.stdout
+    done = command("arc-vae", "run", "--corpus", "cut.npz", "--run", "a", cwd=tmp_path)
+    assert done.returncode == 1 and not (tmp_path/"outputs").exists()
+
+
+def test_parameters_are_known_before_a_kernel_starts(tmp_path, monkeypatch):
+    import click
+
+    from arc_vae.cli import execute
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
+    with pytest.raises(click.ClickException, match="has no parameter epoch"):
+        execute("02_train", tmp_path/"run", epoch=3)
+    assert not (tmp_path/"run").exists()
