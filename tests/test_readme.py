@@ -1,0 +1,33 @@
+"""The README's blocks, executed in order: `arc-vae` lines and Python as they stand; of `make` lines it is checked that they would do what is said."""
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, command
+
+README = (ROOT/"README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.M | re.S)
+
+def test_readme_blocks_run(tmp_path):
+    assert {kind for kind, _ in BLOCKS} == {"sh", "python"}
+    for kind, code in BLOCKS:
+        if kind == "python":
+            done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+            assert done.returncode == 0, code + done.stderr
+            continue
+        for line in code.splitlines():
+            words = line.split("#")[0].split()
+            if words[0] == "make":  # would set up an environment within the environment
+                done = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+                assert done.returncode == 0 and ("arc-vae run" in done.stdout or "pytest" in done.stdout), done.stdout + done.stderr
+            else:
+                done = command(*words, cwd=tmp_path)
+                assert done.returncode == 0, line + done.stdout
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_readme_links_lead_somewhere(path):
+    assert (ROOT/path).is_file()
+
+def test_readme_names_every_notebook():
+    assert {p.stem for p in (ROOT/"nbs").glob("*.ipynb")} == set(re.findall(r"^\| `(\w+)`", README, re.M))
