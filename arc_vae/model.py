@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import GRID, N_COLORS, as_grids, nearest
+from .data import N_COLORS, as_grids, nearest
+from .dials import ObjectCode, ObjectDecoder, ObjectEncoder
 
 # %% ../nbs/01_model.ipynb #one-hot
 def one_hot(
@@ -147,8 +148,12 @@ class VAE(nn.Module):
         "What the decoder makes of each grid's posterior mean."
         return self.decode(self.encode(grids))
 
-# %% ../nbs/01_model.ipynb #make-vae
-NETWORKS = dict(reference=(ReferenceEncoder, ReferenceDecoder))  # name -> encoder and decoder, each built from latent_dim
+# %% ../nbs/01_model.ipynb #objects
+def _objects(latent_dim):
+    code = ObjectCode(latent_dim)
+    return ObjectEncoder(code), ObjectDecoder(code)
+
+NETWORKS = dict(reference=lambda latent_dim: (ReferenceEncoder(latent_dim), ReferenceDecoder(latent_dim)), objects=_objects)  # name -> builder of encoder and decoder
 
 def make_vae(
     network:str="reference",  # A name in NETWORKS
@@ -159,5 +164,5 @@ def make_vae(
     if network not in NETWORKS: raise ValueError(f"network: expected one of {', '.join(NETWORKS)}, found {network!r}{nearest(network, NETWORKS)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder, decoder = (build(latent_dim) for build in NETWORKS[network])
+        encoder, decoder = NETWORKS[network](latent_dim)
     return VAE(encoder, decoder, latent_dim, network).to(memory_format=torch.channels_last)

@@ -27,7 +27,7 @@ from .track import Tracker
 # %% ../nbs/02_train.ipynb #trainconfig
 @dataclass(frozen=True)
 class TrainConfig:
-    "Every setting of a training run; the defaults are the original specification."
+    "Every setting of a training run; the defaults here are the original specification, which is preset `reference`."
     preset:str = "default"
     corpus:str = ""                  # Path of corpus.npz; empty: the project's own generator makes one
     n_corpus:int = 100_000           # Grids to generate where no corpus is given
@@ -56,7 +56,7 @@ class TrainConfig:
 
 # %% ../nbs/02_train.ipynb #configerror
 PRESETS = dict(
-    default=dict(),
+    default=dict(network="objects"),
     reference=dict(network="reference"),
     smoke=dict(n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000, epochs=4, beta_mid_epoch=1, beta_final_epoch=2, patience=2, wandb_every=2))  # The whole pipeline in about a minute
 
