@@ -58,7 +58,7 @@ class TrainConfig:
 PRESETS = dict(
     default=dict(network="objects"),
     reference=dict(network="reference"),
-    smoke=dict(n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000, epochs=4, beta_mid_epoch=1, beta_final_epoch=2, patience=2, wandb_every=2))  # The whole pipeline in about a minute
+    smoke=dict(network="objects", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000, epochs=4, beta_mid_epoch=1, beta_final_epoch=2, patience=2, wandb_every=2))  # The whole pipeline in about a minute
 
 class ConfigError(ValueError):
     "A setting that does not exist or cannot be; the message names it, what was expected and what was found."

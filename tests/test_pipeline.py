@@ -16,6 +16,7 @@ from wandb_records import read_runs
 
 import arc_vae
 from arc_vae.checkpoint import load_halves
+from arc_vae.train import small_run
 
 FILES = """config.json log.jsonl training.json metrics.json report.html samples.npz evaluation.npz 02_train.ipynb 03_evaluate.ipynb 04_latent_viz.ipynb 05_sample.ipynb
 checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoints/decoder.pth figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
@@ -47,10 +48,11 @@ def test_one_line_an_epoch_and_the_verdict_at_the_end(smoke):
 
 def test_metrics_keep_their_contract(smoke):
     m = read(smoke/"metrics.json")
-    assert m["schema_version"] == 1 and m["status"] in ("completed", "early_stopped") and m["verdict"] in ("pass", "below_baseline", "collapsed", "below_target")
+    assert m["schema_version"] == 1 and m["status"] in ("completed", "early_stopped") and m["verdict"] == "pass" and m["reasons"] == []
     for part, keys in METRICS.items():
         assert set(keys.split()) <= set(m[part]), part
     t = m["test"]
+    assert t["skill"] > .2 and t["active_units"] >= 8, "even a minute of training beats the black picture"
     assert t["n_grids"] == 1000 and len(t["kl_per_dim"]) == len(t["per_color_accuracy"]) == 10
     assert t["rate"] == t["kl_divergence"] == pytest.approx(sum(t["kl_per_dim"]), abs=1e-4) and t["elbo"] == pytest.approx(-t["distortion"] - t["rate"])
     assert t["skill"] == pytest.approx((t["pixel_accuracy"] - t["all_background_accuracy"])/(1 - t["all_background_accuracy"]))
@@ -65,8 +67,9 @@ def test_the_report_stands_alone(smoke):
     assert page.count("data:image/png;base64,") == 9 and not re.search(r"(src|href)=.(?!data:)", page) and "all background" in page
 
 
-def test_weights_open_in_plain_torch(smoke):
-    "A process that cannot import arc_vae rebuilds the reference network from the files alone."
+def test_weights_open_in_plain_torch(tmp_path):
+    "A process that cannot import arc_vae rebuilds the reference network from the files alone, and it computes the same."
+    run = small_run(tmp_path/"reference", network="reference", n_corpus=500, epochs=1)
     code = """
 import sys, torch
 from torch import nn
@@ -80,10 +83,16 @@ assert e["export_id"] == d["export_id"] == v["export_id"]
 x = nn.functional.one_hot(torch.arange(256).view(1, 16, 16) % 10, 10).movedim(-1, 1).float()
 print(*encoder(x)[0, :10].tolist())
 """
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=smoke/"checkpoints", capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=run/"checkpoints", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    ours = arc_vae.load(smoke).encode(torch.arange(256).view(16, 16) % 10)[0]
+    ours = arc_vae.load(run).encode(torch.arange(256).view(16, 16) % 10)[0]
     assert torch.allclose(torch.tensor([float(v) for v in done.stdout.split()]), ours, atol=1e-5)
+
+
+def test_every_checkpoint_opens_without_the_package(smoke):
+    code = "import sys, torch; sys.modules['arc_vae'] = None; print(*(torch.load(f'{n}.pth', weights_only=True)['network'] for n in ('encoder', 'decoder', 'vae_best', 'last')))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=smoke/"checkpoints", capture_output=True, text=True)
+    assert done.stdout.split() == ["objects"]*4, done.stderr
 
 
 def test_halves_are_the_whole_bit_for_bit(smoke):
@@ -134,7 +143,7 @@ def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
     best = torch.load(run/"checkpoints"/"vae_best.pth", weights_only=True)
     torch.save(best | {"latent_dim": 12}, run/"checkpoints"/"vae_best.pth")
     done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
-    assert done.returncode == 1 and re.search(r"Error: .*vae_best.pth: encoder.net.9.weight: expected \(24, 128\), found \(20, 128\)", done.stdout), done.stdout
+    assert done.returncode == 1 and re.search(r"Error: .*vae_best.pth: .*: expected \([\d, ]+\), found \([\d, ]+\)\n", done.stdout), done.stdout
     torch.save(best, run/"checkpoints"/"vae_best.pth")
     (run/"config.json").write_text(json.dumps(read(run/"config.json") | {"corpus_sha256": "0"*64}))
     done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
