@@ -183,7 +183,9 @@ def run(preset, corpus, name, settings):
 def explore(name):
     "Open JupyterLab on the latent sliders of a run (notebook 04)."
     path = existing_run(name)
-    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", str(NOTEBOOKS/"04_latent_viz.ipynb")], env=os.environ | dict(ARC_VAE_RUN=str(path))))
+    executed = path/"04_latent_viz.ipynb"  # the run's own copy, so that playing with it leaves the source tree alone
+    notebook = executed if executed.exists() else NOTEBOOKS/executed.name
+    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", str(notebook)], env=os.environ | dict(ARC_VAE_RUN=str(path))))
 
 @main.group()
 def corpus():

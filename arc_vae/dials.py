@@ -82,9 +82,9 @@ class ObjectCode(nn.Module):
         spare = latent_dim - 2*self.objects
         self.details = -(-spare//self.objects)  # shape numbers of the largest object; smaller ones have as many or one less
         has = torch.arange(self.objects*self.details).view(self.details, self.objects).T < spare
-        self.register_buffer("has", has, persistent=False)
+        self.register_buffer("has", has)
         kind = torch.cat([torch.ones(self.objects, 2, dtype=torch.bool), has], 1)
-        self.register_buffer("where", kind.flatten().nonzero()[:, 0], persistent=False)  # position of each z among (row, column, details) of all objects
+        self.register_buffer("where", kind.flatten().nonzero()[:, 0])  # position of each z among (row, column, details) of all objects
         self.rows, self.columns = Dial(self.objects, len(PLACES) + 1, absent=True), Dial(self.objects, GRID, len(PLACES))  # a column dial for each height: boxes are rarely square by chance
         with torch.no_grad():  # start from what is true of any corpus: small boxes are common, later objects are rarer
             small = torch.tensor([-.45*n for _, n, _ in PLACES])/Dial.HASTE
