@@ -37,17 +37,18 @@ class Dial(nn.Module):
         self.log_width = nn.Parameter(torch.full((*size[:-1], 1), math.log(.7)/self.HASTE))
 
     def labels(self):
-        "Mean, standard deviation and share of every label."
+        "Mean and standard deviation of every label, and log of share over standard deviation, which is all that reading needs."
         share = (self.HASTE*self.log_share).softmax(-1)
         mean, sd = _slices(share)
         width = (self.HASTE*self.log_width).exp().expand_as(sd)
         if self.absent: width = torch.cat([torch.full_like(width[..., :1], .95), width[..., 1:]], -1)
-        return mean, width*sd + 1e-5, share
+        sd = width*sd + 1e-5
+        return mean, sd, share.clamp(min=1e-9).log() - sd.log()
 
     @staticmethod
-    def read(z, mean, sd, share):
+    def read(z, mean, sd, weight):
         "Probability of each label where the needle stands at z, (..., labels)."
-        return (share.clamp(min=1e-9).log() - sd.log() - ((z[..., None] - mean)/sd)**2/2).softmax(-1)
+        return (weight - ((z[..., None] - mean)/sd).square()/2).softmax(-1)
 
 # %% ../nbs/00c_dials.ipynb #places
 def _places():
