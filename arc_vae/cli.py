@@ -185,7 +185,8 @@ def explore(name):
     path = existing_run(name)
     executed = path/"04_latent_viz.ipynb"  # the run's own copy, so that playing with it leaves the source tree alone
     notebook = executed if executed.exists() else NOTEBOOKS/executed.name
-    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", str(notebook)], env=os.environ | dict(ARC_VAE_RUN=str(path))))
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container one is root, and Jupyter would refuse
+    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", *root, str(notebook)], env=os.environ | dict(ARC_VAE_RUN=str(path))))
 
 @main.group()
 def corpus():

@@ -156,7 +156,7 @@ def test_papermill_parameters_change_the_run(tmp_path):
     done = run("-p", "run_dir", tmp_path/"runs"/"a", "-p", "n_corpus", 400, "-p", "epochs", 1, "-p", "seed", 7, "-p", "batch_size", 50)
     assert done.returncode == 0, done.stdout
     config = read(tmp_path/"runs"/"a"/"config.json")
-    assert (config["epochs"], config["seed"], config["batch_size"], config["n_corpus"], config["preset"]) == (1, 7, 50, 400, "smoke")
+    assert (config["epochs"], config["seed"], config["batch_size"], config["n_corpus"], config["preset"]) == (1, 7, 50, 400, "tiny")
     done = run("-p", "run_dir", tmp_path/"runs"/"b", "-p", "epoch", 1)
     assert done.returncode != 0 and "did you mean 'epochs'" in done.stdout and not (tmp_path/"runs"/"b").exists()
 
