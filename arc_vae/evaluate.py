@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TARGET', 'MIN_SKILL', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines', 'active_dims', 'active_units', 'verdict',
            'assess', 'by_factor', 'read_run', 'read_log', 'run_corpus', 'phases', 'evaluate', 'table', 'new_figure',
-           'save_figure', 'read_evaluation', 'figure_learning', 'figure_reconstructions', 'figure_errors',
-           'figure_by_factor', 'figure_kl', 'write_report', 'draw_evaluation']
+           'save_figure', 'read_arrays', 'read_evaluation', 'figure_learning', 'figure_reconstructions',
+           'figure_errors', 'figure_by_factor', 'figure_kl', 'write_report', 'draw_evaluation']
 
 # %% ../nbs/03_evaluate.ipynb #x-import-base64-json-math
 import base64, json, math
@@ -208,11 +208,19 @@ def save_figure(
     "Write a figure into the run's folder."
     return write_atomic(Path(run_dir)/"figures"/f"{name}.png", lambda f: fig.savefig(f, format="png", dpi=110, metadata={"Software": None}))
 
-def read_evaluation(run_dir):
-    "The arrays of evaluation.npz; RunError where the run was not evaluated yet."
-    path = Path(run_dir)/"evaluation.npz"
-    if not path.exists(): raise RunError(f"{path} is missing: `arc-vae evaluate --run {Path(run_dir).name}` makes it")
+def read_arrays(
+    run_dir,         # A run folder
+    name:str,        # A file in it, without .npz
+    command:str,     # The arc-vae command that writes it
+)->dict:             # Its arrays by name
+    "Read arrays that a stage has written; RunError names the file that is missing and the command that makes it."
+    path = Path(run_dir)/f"{name}.npz"
+    if not path.exists(): raise RunError(f"{path} is missing: `arc-vae {command} --run {Path(run_dir).name}` makes it")
     with np.load(path, allow_pickle=False) as f: return {k: f[k] for k in f.files}
+
+def read_evaluation(run_dir):
+    "What became of each test grid, the arrays of evaluation.npz; RunError where the run was not evaluated yet."
+    return read_arrays(run_dir, "evaluation", "evaluate")
 
 # %% ../nbs/03_evaluate.ipynb #curve
 def _curve(ax, log, keys, ylabel, names=None):

@@ -15,9 +15,9 @@ import torch
 from .atomic import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .checkpoint import load, write_atomic
 from .data import N_COLORS, picture, rng
-from .evaluate import new_figure, read_evaluation, read_run, save_figure, write_report
+from .evaluate import new_figure, read_arrays, read_evaluation, read_run, save_figure, write_report
 from .track import Tracker
-from .train import RunError, pick_device, write_json
+from .train import pick_device, write_json
 
 # %% ../nbs/05_sample.ipynb #sample-prior
 def sample_prior(
@@ -81,9 +81,7 @@ def read_samples(
     run_dir,    # A run folder
 )->dict:        # z float32 (n, D) and grids uint8 (n, 16, 16)
     "The arrays of samples.npz; RunError where the run was not sampled yet."
-    path = Path(run_dir)/"samples.npz"
-    if not path.exists(): raise RunError(f"{path} is missing: `arc-vae sample --run {Path(run_dir).name}` makes it")
-    with np.load(path, allow_pickle=False) as f: return {k: f[k] for k in f.files}
+    return read_arrays(run_dir, "samples", "sample")
 
 def _test_grids(run_dir): return read_evaluation(run_dir)["x"] if (Path(run_dir)/"evaluation.npz").exists() else None
 
