@@ -30,4 +30,4 @@ def test_readme_links_lead_somewhere(path):
     assert (ROOT/path).is_file()
 
 def test_readme_names_every_notebook():
-    assert {p.stem for p in (ROOT/"nbs").glob("*.ipynb")} == set(re.findall(r"^\| `(\w+)`", README, re.M))
+    assert {p.stem for p in (ROOT/"nbs").glob("*.ipynb")} == set(re.findall(r"^\| `(\d\w+)`", README, re.M))
