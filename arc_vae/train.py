@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['PRESETS', 'TrainConfig', 'ConfigError', 'make_config', 'beta_at', 'lr_at', 'take_batch', 'train_step', 'train_epoch',
            'count_right', 'accuracies', 'send', 'validate', 'judge', 'pick_device', 'open_corpus', 'RunError',
-           'write_json', 'open_run', 'epoch_line', 'track_epoch', 'Diverged', 'fit', 'train', 'small_run']
+           'write_json', 'refuse_used', 'open_run', 'epoch_line', 'track_epoch', 'Diverged', 'fit', 'train',
+           'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-subprocess
 import json, math, os, platform, subprocess, time
@@ -268,6 +269,10 @@ def write_json(path, content):
     "Write JSON atomically, for people to read."
     return write_atomic(path, lambda f: f.write((json.dumps(content, indent=1) + "\n").encode()))
 
+def refuse_used(run_dir):
+    "RunError where another run lives in a folder."
+    if (Path(run_dir)/"config.json").exists(): raise RunError(f"{run_dir} already holds a run; choose another name, or remove it")
+
 def open_run(
     run_dir,            # The run's folder; made where it is missing
     cfg:TrainConfig,    # Its settings
@@ -275,7 +280,7 @@ def open_run(
 )->Path:                # The folder
     "Claim a folder by writing config.json: settings, corpus fingerprint, versions, commit. RunError where another run lives there."
     run_dir = Path(run_dir)
-    if (run_dir/"config.json").exists(): raise RunError(f"{run_dir} already holds a run; choose another name, or remove it")
+    refuse_used(run_dir)
     report = corpus_report(corpus)
     write_json(run_dir/"config.json", asdict(cfg) | dict(
         corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=report, wandb_id=datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex(),
@@ -375,7 +380,7 @@ def train(
 )->dict:              # What training.json holds
     "Train as configured: corpus, run folder, tracking, loop. DatasetError, RunError, ConfigError and Diverged say what went wrong."
     run_dir, device = Path(run_dir), pick_device(cfg.device)
-    if (run_dir/"config.json").exists(): raise RunError(f"{run_dir} already holds a run; choose another name, or remove it")
+    refuse_used(run_dir)
     corpus = open_corpus(cfg, run_dir.parent/"corpus", say)
     open_run(run_dir, cfg, corpus)
     say(f"run {run_dir.name}: preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, {cfg.epochs} epochs on {device} with {cfg.threads or torch.get_num_threads()} threads")
