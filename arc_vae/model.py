@@ -113,6 +113,10 @@ class VAE(nn.Module):
     @property
     def device(self): return next(self.parameters()).device
 
+    def charge(self, beta:float):
+        "Tell the encoder what a nat of rate costs from now on, where it is one that chooses by cost."
+        if hasattr(self.encoder, "price"): self.encoder.price.fill_(beta)
+
     def posterior(self, x:Tensor): return self.encoder(x)  # uint8 (B, 16, 16) -> mu, logvar (B, D)
     def logits(self, z:Tensor): return self.decoder(z)     # (B, D) -> (B, 10, 16, 16)
 
