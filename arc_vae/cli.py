@@ -6,8 +6,8 @@
 __all__ = ['NOTEBOOKS', 'run_path', 'existing_run', 'RunOutput', 'execute', 'config_from', 'main', 'train', 'evaluate', 'sample',
            'run', 'explore', 'corpus', 'corpus_make', 'corpus_check']
 
-# %% ../nbs/06_cli.ipynb #x-import-os-re-subprocess-sys
-import os, re, subprocess, sys
+# %% ../nbs/06_cli.ipynb #x-import-os-re-subprocess-sys-tempfile
+import os, re, subprocess, sys, tempfile
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -70,9 +70,11 @@ def execute(
     run_dir.mkdir(parents=True, exist_ok=True)
     for name, value in _ENVIRONMENT.items(): os.environ.setdefault(name, value)
     try:
-        pm.execute_notebook(str(source), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS), progress_bar=False, log_output=False,
-                            stdout_file=RunOutput(sys.stdout), stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30,
-                            config=Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}}))  # a kernel on TCP warns, rightly, that others on the machine could listen
+        with tempfile.TemporaryDirectory(prefix="arc-vae-") as sockets:  # its own, or runs that start together would answer each other
+            # a kernel on TCP warns, rightly, that others on the machine could listen
+            line = dict(transport="ipc", ip=os.path.join(sockets, "kernel")) if os.name == "posix" else dict(transport="tcp")
+            pm.execute_notebook(str(source), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS), progress_bar=False, log_output=False,
+                                stdout_file=RunOutput(sys.stdout), stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30, config=Config({"KernelManager": line}))
     except PapermillExecutionError as e: raise click.ClickException(f"{e.evalue or e.ename}\n(the traceback is in {os.path.relpath(target)})") from None
 
 # %% ../nbs/06_cli.ipynb #config-from
