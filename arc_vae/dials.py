@@ -108,11 +108,16 @@ def move(
 # %% ../nbs/00c_dials.ipynb #objectcode
 class ObjectCode(nn.Module):
     "What encoder and decoder agree on: which number belongs to which object, the dials, and how shapes are drawn; ValueError below 2 dimensions."
-    VARIANTS = 16  # pictures of each box that a shape number tells apart
-
-    def __init__(self, latent_dim:int=10, hidden:int=192, classes:Tensor=CLASS):
+    def __init__(self,
+        latent_dim:int=10,      # Numbers of the code
+        variants:int=16,        # Pictures of each box that a shape number tells apart
+        caution:float=1.5,      # How much more than its share says a variant must be worth: labels are misread now and then, rare ones most
+        classes:Tensor=CLASS,   # Class of each height
+        hidden:int=192,         # Width of the network that draws
+    ):
         super().__init__()
         if latent_dim < 2: raise ValueError(f"latent_dim: the object code needs at least 2, found {latent_dim}")
+        self.caution, self.n_variants = caution, variants
         self.objects = -(-latent_dim//3)
         self.shaped = latent_dim - 2*self.objects  # the largest objects, which have a shape number
         has = torch.ones(self.objects, 3, dtype=torch.bool); has[self.shaped:, 2] = False
@@ -121,8 +126,8 @@ class ObjectCode(nn.Module):
         self.register_buffer("price", torch.tensor(1.))  # what a nat of rate costs, in nats of distortion: the encoder's choice of a variant depends on it
         self.classes = int(classes.max()) + 1
         self.rows, self.columns = Dial(self.objects, places(classes.tolist()), absent=True), Dial(self.objects*self.classes, places([0]*17))
-        self.shapes = Dial(self.objects*self.classes**2, [(1, v) for v in range(self.VARIANTS)], colors=1)
-        at = torch.linspace(-1, 1, self.VARIANTS)[:, None]*torch.arange(1, 9)*1.1
+        self.shapes = Dial(self.objects*self.classes**2, [(1 + v//GRID, v%GRID) for v in range(variants)], colors=1)
+        at = torch.linspace(-1, 1, variants)[:, None]*torch.arange(1, 9)*1.1
         self.variants = nn.Parameter(torch.cat([at.sin(), at.cos()], 1)/2)  # neighbors on the dial begin as neighbors here
         self.net = nn.Sequential(nn.Linear(2*GRID + 16 + self.objects, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, GRID*GRID))
         with torch.no_grad(): self.rows.log_absent[:, 0] = torch.logit((.01 + .15*torch.arange(self.objects)).clamp(max=.5))/Dial.HASTE  # later objects are rarer
@@ -146,8 +151,6 @@ class ObjectCode(nn.Module):
 # %% ../nbs/00c_dials.ipynb #objectencoder
 class ObjectEncoder(nn.Module):
     "Grids to mean and log-variance, object by object."
-    CAUTION = 1.5  # a label is misread now and then, the more often the rarer it is; so it must be worth a little more than its share says
-
     def __init__(self, code:ObjectCode):
         super().__init__()
         self.code = code
@@ -157,15 +160,15 @@ class ObjectEncoder(nn.Module):
 
     @torch.no_grad()
     def choose(self, slot, height, width, shape, cost):
-        "The variant of least distortion + price*cost for each shape, (N,); cost in nats, (N, variants)."
-        c, v = self.code, self.code.VARIANTS
+        "The variant of least distortion + caution*price*cost for each shape, (N,); cost in nats, (N, variants)."
+        c, v = self.code, self.code.n_variants
         kind, which = torch.unique((slot*17 + height)*17 + width, return_inverse=True)  # far fewer than objects, so each is drawn once
         s, h, w = ((part).repeat_interleave(v) for part in (kind//17//17, kind//17%17, kind%17))
         logits = c.draw(s, F.one_hot(h - 1, GRID), F.one_hot(w - 1, GRID), c.variants.repeat(len(kind), 1)).view(len(kind), v, GRID*GRID)
         at = torch.arange(GRID, device=shape.device)
         inside = ((at[:, None] < (kind//17%17)[:, None, None]) & (at < (kind%17)[:, None, None])).flatten(1)[:, None]
         empty = (F.softplus(logits)*inside).sum(2)  # the distortion of an empty box; each cell that is there takes its logit off
-        return (empty[which] - (logits[which] @ shape.flatten(1)[:, :, None])[..., 0] + self.CAUTION*self.price*cost).argmin(1)
+        return (empty[which] - (logits[which] @ shape.flatten(1)[:, :, None])[..., 0] + c.caution*self.price*cost).argmin(1)
 
     def forward(self, x):
         c, o = self.code, find_objects(x, self.code.objects)
@@ -195,8 +198,8 @@ class ObjectDecoder(nn.Module):
         "Probability of each cell in the corner, (N, 16, 16), inside the box only."
         c, shaped = self.code, (slot < self.code.shaped).nonzero()[:, 0]
         face = c.shape_face(slot, height.argmax(1) + 1, width.argmax(1) + 1)[shaped]
-        likely = c.shapes.split(*c.shapes.read(c.shapes.faces(), face, z[shaped]))[2][:, :c.VARIANTS]
-        variant = z.new_zeros(len(z), c.variants.shape[1]).index_copy(0, shaped, likely @ c.variants)
+        label, p = c.shapes.read(c.shapes.faces(), face, z[shaped])
+        variant = z.new_zeros(len(z), c.variants.shape[1]).index_copy(0, shaped, p.new_zeros(len(p), c.n_variants).scatter_add(1, label, p) @ c.variants)
         within = lambda extent: extent.flip(-1).cumsum(-1).flip(-1)  # probability that the box reaches so far
         return c.draw(slot, height, width, variant).sigmoid().view(-1, GRID, GRID)*within(height)[:, :, None]*within(width)[:, None, :]
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MIN_SCALE', 'NETWORKS', 'one_hot', 'gaussian_heads', 'ReferenceEncoder', 'ReferenceDecoder', 'reparameterize',
-           'gaussian_kl', 'rate', 'distortion', 'objective', 'elbo', 'VAE', 'make_vae']
+           'gaussian_kl', 'rate', 'distortion', 'objective', 'elbo', 'VAE', 'objects', 'make_vae']
 
 # %% ../nbs/01_model.ipynb #x-import-torch
 import torch
@@ -153,11 +153,19 @@ class VAE(nn.Module):
         return self.decode(self.encode(grids))
 
 # %% ../nbs/01_model.ipynb #objects
-def _objects(latent_dim):
-    code = ObjectCode(latent_dim)
-    return ObjectEncoder(code), ObjectDecoder(code)
+def objects(
+    **settings,  # Of ObjectCode, beside latent_dim
+):               # Builder of encoder and decoder from latent_dim
+    "The object code as a network to be named."
+    def build(latent_dim):
+        code = ObjectCode(latent_dim, **settings)
+        return ObjectEncoder(code), ObjectDecoder(code)
+    return build
 
-NETWORKS = dict(reference=lambda latent_dim: (ReferenceEncoder(latent_dim), ReferenceDecoder(latent_dim)), objects=_objects)  # name -> builder of encoder and decoder
+NETWORKS = dict(  # name -> builder of encoder and decoder
+    reference=lambda latent_dim: (ReferenceEncoder(latent_dim), ReferenceDecoder(latent_dim)),
+    objects=objects(),
+    objects_fine=objects(variants=32, caution=1.))
 
 def make_vae(
     network:str="reference",  # A name in NETWORKS

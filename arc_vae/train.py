@@ -58,7 +58,7 @@ class TrainConfig:
 # %% ../nbs/02_train.ipynb #configerror
 PRESETS = dict(
     default=dict(network="objects", epochs=40, batch_size=256, lr=2e-3),
-    long=dict(network="objects", epochs=50, batch_size=256, lr=2e-3),
+    long=dict(network="objects_fine", epochs=50, batch_size=256, lr=2e-3),
     reference=dict(network="reference"),
     smoke=dict(network="objects", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000, epochs=4, beta_mid_epoch=1, beta_final_epoch=2, patience=2, wandb_every=2),  # The whole pipeline in about a minute
     tiny=dict(network="objects", n_corpus=3_000, epochs=3, beta_mid_epoch=1, beta_final_epoch=2, wandb="disabled"))  # Seconds: what this notebook runs as it stands

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import torch
-import variants  # noqa: F401  registers its networks
+import variants  # noqa: F401  registers its networks, which arc_vae.train must find
 
 from arc_vae import train
 from arc_vae.data import rng
