@@ -119,7 +119,7 @@ def _options(f):
         click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change any setting; repeatable. An unknown name lists all."),
         click.option("--run", "name", default="", help="Name of the run, a folder in outputs/.  [default: date, time and preset]"),
         click.option("--corpus", default="", help="A corpus .npz.  [default: generate one of 100,000 grids, once]"),
-        click.option("--preset", default="default", show_default=True, help="default, reference, or smoke (about a minute).")): f = option(f)
+        click.option("--preset", default="default", show_default=True, help="default, long (finer shapes), reference, or smoke (about a minute).")): f = option(f)
     return f
 
 def _prepare(preset, corpus, name, settings):

@@ -11,7 +11,7 @@ import numpy as np
 import papermill
 import pytest
 import torch
-from conftest import ROOT, command
+from conftest import BIN, ROOT, command
 from wandb_records import read_runs
 
 import arc_vae
@@ -197,3 +197,13 @@ def test_parameters_are_known_before_a_kernel_starts(tmp_path, monkeypatch):
     with pytest.raises(click.ClickException, match="has no parameter epoch"):
         execute("02_train", tmp_path/"run", epoch=3)
     assert not (tmp_path/"run").exists()
+
+
+def test_runs_can_start_together(tmp_path):
+    "Each kernel has sockets of its own, also where two runs are started in one place at one moment."
+    words = [BIN/"arc-vae", "train", "--preset", "tiny", "--set", "n_corpus=300", "--set", "epochs=1", "--run"]
+    both = [subprocess.Popen([str(w) for w in (*words, name)], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for name in ("one", "two")]
+    for run in both:
+        said, _ = run.communicate(timeout=300)
+        assert run.returncode == 0 and "Invalid Signature" not in said, said
+    assert all((tmp_path/"outputs"/name/"checkpoints"/"vae_best.pth").exists() for name in ("one", "two"))
