@@ -52,7 +52,7 @@ def test_parameters_cells_are_tagged_last_and_complete():
         assert len(tagged) == (path.stem in RUNNABLE), path.name
         assert not [c for c in cells[tagged[0]:] if c.source.startswith("#| export")] if tagged else True, f"{path.name}: parameters come after the last exported cell"
     known = set(papermill.inspect_notebook(str(ROOT/"nbs"/"02_train.ipynb")))
-    assert known == {f.name for f in fields(TrainConfig)} | {"run_dir"}
+    assert known == {f.name for f in fields(TrainConfig)} | {"run_dir", "resume"}
 
 
 def test_modules_import_only_what_comes_before_them():
