@@ -1,14 +1,10 @@
 """The whole road, as a person takes it: the command line, papermill, files, and what is refused on the way."""
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import zipfile
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -211,21 +207,3 @@ def test_runs_can_start_together(tmp_path):
         said, _ = run.communicate(timeout=300)
         assert run.returncode == 0 and "Invalid Signature" not in said, said
     assert all((tmp_path/"outputs"/name/"checkpoints"/"vae_best.pth").exists() for name in ("one", "two"))
-
-
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
-    "SIGKILL of the command and its kernel in the middle of training, then --resume: the weights of a run that was left alone, bit for bit."
-    words = ("--preset", "tiny", "--set", "n_corpus=2000", "--set", "epochs=4", "--set", "save_minutes=0")
-    assert (done := command("arc-vae", "train", *words, "--run", "alone", cwd=tmp_path)).returncode == 0, done.stdout
-    run = subprocess.Popen([str(w) for w in (BIN/"arc-vae", "train", *words, "--run", "killed")], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = tmp_path/"outputs"/"killed"/"log.jsonl"
-    while run.poll() is None and not (log.exists() and log.read_text()): time.sleep(.02)
-    for pid in [run.pid, *map(int, Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split())]: os.kill(pid, signal.SIGKILL)
-    assert run.wait() == -signal.SIGKILL
-    done = command("arc-vae", "train", "--resume", "killed", "--set", "latent_dim=8", cwd=tmp_path)
-    assert done.returncode == 1 and "resume: latent_dim: the run has 10, found 8" in done.stdout
-    done = command("arc-vae", "train", "--resume", "killed", cwd=tmp_path)
-    assert done.returncode == 0 and "goes on" in done.stdout, done.stdout
-    alone, killed = (torch.load(tmp_path/"outputs"/name/"checkpoints"/"last.pth", weights_only=True) for name in ("alone", "killed"))
-    assert all(torch.equal(v, killed["state_dict"][k]) for k, v in alone["state_dict"].items())
-    assert len(log.read_text().splitlines()) == 4 and not list((tmp_path/"outputs").rglob("*.part"))
