@@ -137,7 +137,7 @@ def verify(
         try:
             held = read_checkpoint(folder/name, kind)
             vae = make_vae(held["network"], held["latent_dim"])
-            fit_weights(getattr(vae, kind, vae), held["state_dict"], folder/name)
+            fit_weights(vae if kind in ("vae", "training") else getattr(vae, kind), held["state_dict"], folder/name)
             said = "whole" if manifest.get(name, _sha256(folder/name)) == _sha256(folder/name) else f"expected sha256 {manifest[name][:12]}, found {_sha256(folder/name)[:12]}"
         except CheckpointError as e: said = str(e)
         found.append((name, said))
