@@ -126,7 +126,7 @@ class ObjectCode(nn.Module):
         self.register_buffer("price", torch.tensor(1.))  # what a nat of rate costs, in nats of distortion: the encoder's choice of a variant depends on it
         self.classes = int(classes.max()) + 1
         self.rows, self.columns = Dial(self.objects, places(classes.tolist()), absent=True), Dial(self.objects*self.classes, places([0]*17))
-        self.shapes = Dial(self.objects*self.classes**2, [(1 + v//GRID, v%GRID) for v in range(variants)], colors=1)
+        self.shapes = Dial(self.shaped*self.classes**2, [(1 + v//GRID, v%GRID) for v in range(variants)], colors=1)
         at = torch.linspace(-1, 1, variants)[:, None]*torch.arange(1, 9)*1.1
         self.variants = nn.Parameter(torch.cat([at.sin(), at.cos()], 1)/2)  # neighbors on the dial begin as neighbors here
         self.net = nn.Sequential(nn.Linear(2*GRID + 16 + self.objects, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, GRID*GRID))
