@@ -67,12 +67,12 @@ def table(records):
     "Mean and spread over seeds as a table in markdown."
     spread = lambda values, form: form(mean(values)) + (f" ± {form(stdev(values))}" if len(values) > 1 else "")
     percent, nats = lambda v: f"{100*v:.1f}", lambda v: f"{v:.1f}"
-    lines = ["| candidate | seeds | epochs | minutes | end of | " + " | ".join(SHOWN.values()) + " |", "|---"*(5 + len(SHOWN)) + "|"]
-    for name in dict.fromkeys(r["candidate"] for r in records):
-        runs = [r for r in records if r["candidate"] == name]
+    lines = ["| candidate | seeds | million grids | minutes | end of | " + " | ".join(SHOWN.values()) + " |", "|---"*(5 + len(SHOWN)) + "|"]
+    for name, grids in dict.fromkeys((r["candidate"], r["grids"]) for r in records):  # what was trained for longer is another line
+        runs = [r for r in records if (r["candidate"], r["grids"]) == (name, grids)]
         for phase, label in (("beta_one", "β = 1"), ("final", f"β = {runs[0]['final']['beta']:g}")):
             cells = [spread([r[phase][k] for r in runs], percent if k.endswith(("accuracy", "match")) else nats) for k in SHOWN]
-            lines.append(f"| {name} | {len(runs)} | {runs[0]['epochs']} | {mean(r['minutes'] for r in runs):.1f} | {label} | " + " | ".join(cells) + " |")
+            lines.append(f"| {name} | {len(runs)} | {grids/1e6:.2f} | {mean(r['minutes'] for r in runs):.1f} | {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
