@@ -163,10 +163,11 @@ class ObjectEncoder(nn.Module):
         "The variant of least distortion + caution*price*cost for each shape, (N,); cost in nats, (N, variants)."
         c, v = self.code, self.code.n_variants
         kind, which = torch.unique((slot*17 + height)*17 + width, return_inverse=True)  # far fewer than objects, so each is drawn once
-        s, h, w = ((part).repeat_interleave(v) for part in (kind//17//17, kind//17%17, kind%17))
-        logits = c.draw(s, F.one_hot(h - 1, GRID), F.one_hot(w - 1, GRID), c.variants.repeat(len(kind), 1)).view(len(kind), v, GRID*GRID)
+        s, h, w = kind//17//17, kind//17%17, kind%17
+        each = lambda part: part.repeat_interleave(v)
+        logits = c.draw(each(s), F.one_hot(each(h) - 1, GRID), F.one_hot(each(w) - 1, GRID), c.variants.repeat(len(kind), 1)).view(len(kind), v, GRID*GRID)
         at = torch.arange(GRID, device=shape.device)
-        inside = ((at[:, None] < (kind//17%17)[:, None, None]) & (at < (kind%17)[:, None, None])).flatten(1)[:, None]
+        inside = ((at[:, None] < h[:, None, None]) & (at < w[:, None, None])).flatten(1)[:, None]
         empty = (F.softplus(logits)*inside).sum(2)  # the distortion of an empty box; each cell that is there takes its logit off
         return (empty[which] - (logits[which] @ shape.flatten(1)[:, :, None])[..., 0] + c.caution*self.price*cost).argmin(1)
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from .atomic import FACTORS, KINDS
-from .checkpoint import load, write_atomic
+from .checkpoint import load, write_atomic, write_json
 from .data import GRID, N_COLORS, PALETTE, GridCorpus, load_corpus, rng
 from .model import VAE, gaussian_kl
 from .track import Tracker
-from .train import RunError, accuracies, count_right, pick_device, send, write_json
+from .train import RunError, accuracies, count_right, pick_device, send
 
 # %% ../nbs/03_evaluate.ipynb #code-cost
 def code_cost(

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from .atomic import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
-from .checkpoint import load, write_atomic
+from .checkpoint import load, write_atomic, write_json
 from .data import N_COLORS, picture, rng
 from .evaluate import new_figure, read_arrays, read_evaluation, read_run, save_figure, write_report
 from .track import Tracker
-from .train import pick_device, write_json
+from .train import pick_device
 
 # %% ../nbs/05_sample.ipynb #sample-prior
 def sample_prior(

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PRESETS', 'MAY_CHANGE', 'CHECK_STEPS', 'TrainConfig', 'ConfigError', 'make_config', 'beta_at', 'lr_at', 'take_batch',
            'train_step', 'train_epoch', 'count_right', 'accuracies', 'send', 'validate', 'judge', 'pick_device',
-           'open_corpus', 'RunError', 'write_json', 'refuse_used', 'open_run', 'epoch_line', 'summarize', 'write_log',
-           'track_epoch', 'Diverged', 'Interrupted', 'save_state', 'restore_state', 'resumed_config', 'asked_to_stop',
-           'check_finite', 'fit', 'train', 'small_run']
+           'open_corpus', 'RunError', 'refuse_used', 'open_run', 'epoch_line', 'summarize', 'write_log', 'track_epoch',
+           'Diverged', 'Interrupted', 'save_state', 'restore_state', 'resumed_config', 'asked_to_stop', 'check_finite',
+           'fit', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-signal-subp
 import json, math, os, platform, signal, subprocess, threading, time
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import arc_vae
 from .atomic import make_corpus
-from .checkpoint import CheckpointError, export, fit_weights, read_checkpoint, save_checkpoint, write_atomic
+from .checkpoint import CheckpointError, export, fit_weights, read_checkpoint, save_checkpoint, write_atomic, write_json
 from .data import N_COLORS, GridCorpus, augment, corpus_report, describe, load_corpus, nearest, picture, rng
 from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
 from .track import Tracker
@@ -273,10 +273,6 @@ def _commit():
     found = subprocess.run(["git", "-C", str(Path(arc_vae.__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True)
     return found.stdout.strip() if found.returncode == 0 else ""
 
-def write_json(path, content):
-    "Write JSON atomically, for people to read."
-    return write_atomic(path, lambda f: f.write((json.dumps(content, indent=1) + "\n").encode()))
-
 def refuse_used(run_dir):
     "RunError where another run lives in a folder."
     if (Path(run_dir)/"config.json").exists(): raise RunError(f"{run_dir} already holds a run; choose another name, or remove it")
@@ -397,11 +393,11 @@ def resumed_config(
     if not path.exists(): raise ConfigError(f"resume: {run_dir} holds no run; expected its config.json")
     own = json.loads(path.read_text())
     own = {f.name: own[f.name] for f in fields(TrainConfig) if f.name in own}
-    wanted = asdict(make_config(**own | changes))
-    for name, value in wanted.items():
+    cfg = make_config(**own | changes)
+    for name, value in asdict(cfg).items():
         if name in own and own[name] != value and name not in MAY_CHANGE:
             raise ConfigError(f"resume: {name}: the run has {own[name]!r}, found {value!r}; only {', '.join(MAY_CHANGE)} may change, start a new run for the rest")
-    return make_config(**wanted)
+    return cfg
 
 # %% ../nbs/02_train.ipynb #asked-to-stop
 CHECK_STEPS = 10  # steps between looks at whether all numbers are still finite

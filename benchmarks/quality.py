@@ -57,10 +57,9 @@ def run(candidate, cfg, corpus, say):
     with tempfile.TemporaryDirectory() as place:
         train.fit(cfg, corpus, place, say=say)
         log = [json.loads(line) for line in (Path(place)/"log.jsonl").read_text().splitlines()]
-        state = torch.load(Path(place)/"checkpoints"/"vae_best.pth", weights_only=True)["state_dict"]
     one = next(e for e in log if e["beta"] >= cfg.beta_mid - 1e-9)
     return dict(candidate=candidate, seed=cfg.seed, epochs=cfg.epochs, minutes=log[-1]["seconds"]/60, grids=cfg.epochs*len(corpus.train), threads=cfg.threads or torch.get_num_threads(),
-                parameters=sum(v.numel() for v in state.values()), beta_one=measured(one), final=measured(log[-1]), kl_per_dim=log[-1]["val_kl_per_dim"])
+                parameters=sum(p.numel() for p in make_vae(cfg.network, cfg.latent_dim).parameters()), beta_one=measured(one), final=measured(log[-1]), kl_per_dim=log[-1]["val_kl_per_dim"])
 
 
 def table(records):
