@@ -8,14 +8,13 @@ __all__ = ['KINDS', 'FACTORS', 'KIND_SHARES', 'MIN_SIZE', 'MAX_SIZE', 'MAX_OBJEC
            'cells_of', 'grow_blobs', 'draw_rectangles', 'draw_lines', 'symmetries', 'draw_patterns', 'draw_shapes',
            'place', 'draw_block', 'make_grids', 'make_corpus']
 
-# %% ../nbs/00a_atomic.ipynb #x-import-os
-import os
+# %% ../nbs/00a_atomic.ipynb #x-from-collections-abc-import-callable
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from .data import GRID, N_COLORS, DatasetError
+from .data import GRID, N_COLORS, DatasetError, clear_parts, write_atomic
 
 # %% ../nbs/00a_atomic.ipynb #x-kinds-blob-rectangle-line-pattern
 KINDS = ("blob", "rectangle", "line", "pattern")
@@ -210,13 +209,5 @@ def make_corpus(
     names = ("train", "val", "test")
     members = dict(zip(names, np.split(grids, edges), strict=True))
     members |= {f"{name}_factors": f for name, f in zip(names, np.split(factors, edges), strict=True)}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as f:
-            np.savez_compressed(f, **members)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    clear_parts(path.parent)
+    return write_atomic(path, lambda f: np.savez_compressed(f, **members))

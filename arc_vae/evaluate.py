@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from .atomic import FACTORS, KINDS
-from .checkpoint import load, write_atomic, write_json
-from .data import GRID, N_COLORS, PALETTE, GridCorpus, load_corpus, rng
+from .checkpoint import load
+from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, load_corpus, rng, write_atomic, write_json
 from .model import VAE, gaussian_kl
 from .track import Tracker
-from .train import RunError, accuracies, count_right, pick_device, send
+from .train import IN_CONFIG, RunError, accuracies, count_right, pick_device, read_json, send
 
 # %% ../nbs/03_evaluate.ipynb #code-cost
 def code_cost(
@@ -123,7 +123,7 @@ def read_run(
     for name in names:
         path = Path(run_dir)/f"{name}.json"
         if not path.exists(): raise RunError(f"{path} is missing: `arc-vae {makers[name]} --run {Path(run_dir).name}` makes it")
-        out.append(json.loads(path.read_text()))
+        out.append(read_json(path, **IN_CONFIG if name == "config" else {}))
     return out
 
 def read_log(run_dir):
@@ -161,7 +161,7 @@ def evaluate(
     "Evaluate a run on every test grid and write metrics.json and evaluation.npz; RunError, DatasetError or CheckpointError say what is in the way."
     run_dir, (config,) = Path(run_dir), read_run(run_dir, "config")
     vae, corpus = load(run_dir, pick_device(device)), run_corpus(config)
-    training = json.loads((run_dir/"training.json").read_text()) if (run_dir/"training.json").exists() else dict(status="interrupted")
+    (training,) = read_run(run_dir, "training")
     say(f"evaluating {run_dir.name} on {len(corpus.test):,} test grids")
     test, arrays = assess(vae, corpus.train, corpus.test.to(vae.device), config["seed"])
     if "test" in corpus.factors: arrays["factors"] = corpus.factors["test"]; test["by_factor"] = by_factor(arrays["x"], arrays["pred"], arrays["factors"])
@@ -206,6 +206,7 @@ def save_figure(
     name:str,    # Without ending
 )->Path:         # figures/<name>.png
     "Write a figure into the run's folder."
+    (Path(run_dir)/"figures").mkdir(exist_ok=True)
     return write_atomic(Path(run_dir)/"figures"/f"{name}.png", lambda f: fig.savefig(f, format="png", dpi=110, metadata={"Software": None}))
 
 def read_arrays(
@@ -213,10 +214,12 @@ def read_arrays(
     name:str,        # A file in it, without .npz
     command:str,     # The arc-vae command that writes it
 )->dict:             # Its arrays by name
-    "Read arrays that a stage has written; RunError names the file that is missing and the command that makes it."
+    "Read arrays that a stage has written; RunError names the file that is missing or damaged and the command that makes it."
     path = Path(run_dir)/f"{name}.npz"
     if not path.exists(): raise RunError(f"{path} is missing: `arc-vae {command} --run {Path(run_dir).name}` makes it")
-    with np.load(path, allow_pickle=False) as f: return {k: f[k] for k in f.files}
+    try:
+        with np.load(path, allow_pickle=False) as f: return {k: f[k] for k in f.files}
+    except BROKEN as e: raise RunError(f"{path}: cannot be read, the file is damaged ({type(e).__name__}); `arc-vae {command} --run {Path(run_dir).name}` makes it again") from None
 
 def read_evaluation(run_dir):
     "What became of each test grid, the arrays of evaluation.npz; RunError where the run was not evaluated yet."

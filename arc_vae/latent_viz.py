@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint import CheckpointError, load, write_atomic
-from .data import N_COLORS, PALETTE, picture, rng
+from .checkpoint import CheckpointError, load
+from .data import N_COLORS, PALETTE, picture, rng, write_atomic
 from .evaluate import new_figure, read_evaluation, read_run, save_figure, write_report
 from .train import RunError
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from .atomic import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
-from .checkpoint import load, write_atomic, write_json
-from .data import N_COLORS, picture, rng
+from .checkpoint import load
+from .data import N_COLORS, picture, rng, write_atomic, write_json
 from .evaluate import new_figure, read_arrays, read_evaluation, read_run, save_figure, write_report
 from .track import Tracker
 from .train import pick_device

@@ -78,24 +78,23 @@ def chosen_boxes(o, n, beta, rounds=25):
     pictures, share, room = torch.cat(pictures), torch.cat(share), torch.tensor(room)
     for turn in range(rounds):
         shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)] if turn else [(0, 0)]
-        costs = []
+        found = []
         for shift in shifts:
             moved = pictures.view(-1, SIDE, SIDE).roll(shift, (1, 2)).flatten(1)
-            costs.append(torch.cat([(cost_of(moved, b.flatten(1)) + beta*(room - share.log())).min(1, keepdim=True)[0] for b in x.split(5000)]))
-        best, where = torch.cat(costs, 1).min(1)
-        choice = torch.empty_like(where)
-        for i, shift in enumerate(shifts):
-            moved, mine = pictures.view(-1, SIDE, SIDE).roll(shift, (1, 2)).flatten(1), (where == i).nonzero()[:, 0]
-            for part in mine.split(5000): choice[part] = (cost_of(moved, x[part].flatten(1)) + beta*(room - share.log())).argmin(1)
+            best, pick = zip(*((cost_of(moved, b.flatten(1)) + beta*(room - share.log())).min(1) for b in x.split(5000)))
+            found.append((torch.cat(best), torch.cat(pick)))
+        costs, picks = (torch.stack(part, 1) for part in zip(*found))
+        best, where = costs.min(1)
+        choice = picks.gather(1, where[:, None])[:, 0]
         rate = (room - share.log())[choice].sum().item()/n
-        found = best.sum().item()/n - beta*rate, rate
+        distortion = best.sum().item()/n - beta*rate
         total, count = torch.zeros_like(pictures), torch.bincount(choice, minlength=len(pictures))
         for i, (dy, dx) in enumerate(shifts):
             mine = where == i
             total.index_add_(0, choice[mine], x[mine].roll((-dy, -dx), (1, 2)).flatten(1))
         used = count > 0
         pictures, share, room = total[used]/count[used, None], count[used]/len(x), room[used]
-    return found
+    return distortion, rate
 
 
 def main():

@@ -1,14 +1,22 @@
-"""Runs that are killed, asked to stop or explode, through the real command line: nothing is lost, and going on gives the weights of a run that was left alone."""
+"""Runs that are killed, asked to stop or explode, through the real command line: nothing is lost, and going on gives the weights of a run that was left alone.
+
+    ARC_VAE_KILLS=50 python -m pytest tests/test_crash.py -k loop -s     as many kills as one likes
+"""
 import json
 import os
+import random
+import resource
 import signal
 import subprocess
 import time
 
+import nbformat
 import psutil
 import pytest
 import torch
-from conftest import BIN, command
+from conftest import BIN, ROOT, command
+
+from arc_vae.checkpoint import read_checkpoint
 
 WORDS = ("--preset", "tiny", "--set", "n_corpus=2000", "--set", "epochs=4", "--set", "save_minutes=0")
 
@@ -17,18 +25,29 @@ def state(run):
     return torch.load(run/"checkpoints"/"last.pth", weights_only=True)
 
 
+def source_tree():
+    "Every file of the source tree with the time of its last change."
+    return {p: p.stat().st_mtime_ns for folder in ("nbs", "arc_vae") for p in (ROOT/folder).rglob("*") if "__pycache__" not in p.parts}
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     "outputs/alone of a run that nothing happened to."
-    place = tmp_path_factory.mktemp("crash")
+    place, before = tmp_path_factory.mktemp("crash"), source_tree()
     done = command("arc-vae", "train", *WORDS, "--run", "alone", cwd=place)
     assert done.returncode == 0, done.stdout
+    assert source_tree() == before, "the source tree may be read-only"
     return place/"outputs"/"alone"
+
+
+def begin(place, *words, **more):
+    "A command under way."
+    return subprocess.Popen([str(w) for w in (BIN/"arc-vae", "train", *words)], cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
 
 
 def started(place, name):
     "A run under way, in its second epoch, and its kernels."
-    run = subprocess.Popen([str(w) for w in (BIN/"arc-vae", "train", *WORDS, "--run", name)], cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    run = begin(place, *WORDS, "--run", name)
     log = place/"outputs"/name/"log.jsonl"
     while run.poll() is None and not (log.exists() and log.read_text()): time.sleep(.02)
     return run, psutil.Process(run.pid).children()
@@ -38,10 +57,11 @@ def goes_on_to_the_same(alone, name):
     "Resume a run and compare every weight and every number of Adam."
     place, run = alone.parents[1], alone.parent/name
     done = command("arc-vae", "train", "--resume", name, cwd=place)
-    assert done.returncode == 0 and "goes on" in done.stdout, done.stdout
+    assert done.returncode == 0, done.stdout
     ours, theirs = state(alone), state(run)
     assert all(torch.equal(v, theirs["state_dict"][k]) for k, v in ours["state_dict"].items())
     assert all(torch.equal(v, theirs["optimizer"]["state"][i][k]) for i, numbers in ours["optimizer"]["state"].items() for k, v in numbers.items())
+    assert (run/"checkpoints"/"vae_best.pth").read_bytes() == (alone/"checkpoints"/"vae_best.pth").read_bytes()
     assert len((run/"log.jsonl").read_text().splitlines()) == 4 and not list(run.rglob("*.part"))
     assert json.loads((run/"training.json").read_text())["status"] == "completed"
     verified = command("arc-vae", "verify", "--run", name, cwd=place)
@@ -56,6 +76,69 @@ def test_a_killed_run_goes_on(alone):
     done = command("arc-vae", "train", "--resume", "killed", "--set", "latent_dim=8", cwd=alone.parents[1])
     assert done.returncode == 1 and "resume: latent_dim: the run has 10, found 8" in done.stdout
     goes_on_to_the_same(alone, "killed")
+
+
+def test_a_killed_command_line_takes_its_kernel_along(alone):
+    run, kernels = started(alone.parents[1], "orphan")
+    run.kill(); run.wait()
+    gone, still = psutil.wait_procs(kernels, timeout=10)
+    assert not still, "no kernel is left behind"
+    goes_on_to_the_same(alone, "orphan")
+
+
+def test_one_process_a_run(alone):
+    run, _ = started(alone.parents[1], "shared")
+    done = command("arc-vae", "train", "--resume", "shared", cwd=alone.parents[1])
+    assert done.returncode == 1 and "Error: outputs/shared: another process is executing 02_train" in done.stdout, done.stdout
+    run.communicate(timeout=300)
+    assert run.returncode == 0
+    goes_on_to_the_same(alone, "shared")
+
+
+def test_a_signal_before_anything_happened(alone):
+    for wait in (.2, 3):
+        run = begin(alone.parents[1], *WORDS, "--run", f"early{wait}")
+        time.sleep(wait)
+        run.send_signal(signal.SIGTERM)
+        said, _ = run.communicate(timeout=30)
+        assert run.returncode in (128 + signal.SIGTERM, -signal.SIGTERM) and "Traceback" not in said, said
+
+
+def test_a_full_disk_is_one_line(alone):
+    run = begin(alone.parents[1], *WORDS, "--run", "full", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY)))
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode == 1 and "Error: [Errno 27] File too large:" in said and "last.pth" in said and "Traceback" not in said, said
+
+
+def everything_opens(run):
+    "Every file of a run that was killed is whole, or not there yet."
+    for path in run.glob("checkpoints/*.pth"): read_checkpoint(path, dict(encoder="encoder", decoder="decoder", vae_best="vae").get(path.stem, "training"))
+    for path in (*run.glob("*.json"), *run.glob("checkpoints/*.json")): json.loads(path.read_text())
+    for path in run.glob("*.ipynb"): nbformat.read(path, as_version=4)
+    for path in run.glob("log.jsonl"): [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_kill_loop(alone):
+    "SIGKILL to all processes of a run at random times; whenever a run gets through, it is compared with the one that was left alone, and the next one begins."
+    place, rng, kills, runs, steps = alone.parents[1], random.Random(0), 0, 0, []
+    while kills < int(os.environ.get("ARC_VAE_KILLS", 3)):
+        name = f"loop{runs}"
+        going = (alone.parent/name/"config.json").exists()
+        run = begin(place, *("--resume", name) if going else (*WORDS, "--run", name), start_new_session=True)
+        try: run.communicate(timeout=rng.uniform(1, 14))
+        except subprocess.TimeoutExpired:
+            kernels = psutil.Process(run.pid).children()
+            os.killpg(run.pid, signal.SIGKILL)
+            for kernel in kernels: kernel.kill()
+            run.communicate(); psutil.wait_procs(kernels, timeout=10)
+            kills += 1
+            everything_opens(alone.parent/name)
+            if (alone.parent/name/"checkpoints"/"last.pth").exists(): steps.append((lambda s: (s["epoch"], s["step"]))(state(alone.parent/name)))
+        else:
+            assert run.returncode == 0
+            goes_on_to_the_same(alone, name); runs += 1
+    if (alone.parent/f"loop{runs}"/"config.json").exists(): goes_on_to_the_same(alone, f"loop{runs}"); runs += 1
+    print(f"{kills} kills, {len(steps)} of them after the first checkpoint, at (epoch, step) {steps}; {runs} runs ended with the same weights")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,0 +1,120 @@
+"Trainings in processes of their own that can die, or be hurt, at a chosen moment. The processes are forked from one that has imported everything, so each costs a second or less."
+import contextlib
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+CORPUS = dict(n_corpus=200, batch_size=32)  # five steps an epoch
+SMALL = CORPUS | dict(epochs=2, beta_mid_epoch=1, beta_final_epoch=1, patience=3, threads=1)
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["arc_vae.train", "torch._dynamo"])  # which the first optimizer imports
+
+
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_call(module, name, number, act, after=False):
+    "Do something before, or after, the n-th call of a function, counted from 0."
+    real, calls = getattr(module, name), itertools.count()
+    def counted(*args, **kw):
+        mine = next(calls) == number
+        if mine and not after: act()
+        result = real(*args, **kw)
+        if mine and after: act()
+        return result
+    setattr(module, name, counted)
+
+
+def hurt(train, run_dir, how, number):
+    "Arrange what is to happen to this process."
+    if how == "step": at_call(train, "train_step", number, die)
+    elif how in ("before", "after"): at_call(os, "replace", number, die, after=how == "after")
+    elif how == "wait": at_call(train, "train_step", number, lambda: time.sleep(60))
+    elif how == "disk full": at_call(train, "train_step", number, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY)))
+    elif how == "folder gone": at_call(train, "train_step", number, lambda: shutil.rmtree(run_dir))
+    elif how == "clock": time.time = itertools.count(1e9, -3600).__next__
+    elif how == "no validation": train.validate = lambda vae, grids, cfg: dict.fromkeys(("distortion", "rate", "elbo", "objective", "pixel_accuracy", "all_background_accuracy", "skill", "foreground_accuracy", "exact_match"), 0.) | dict(kl_per_dim=[0.]*10)
+    elif how: globals()[f"wandb_{how}"]()
+
+
+def wandb_absent():
+    sys.modules["wandb"] = None
+    from arc_vae import track
+    track.find_spec = lambda name: None
+
+
+def wandb_without_key(): pass
+
+
+def wandb_black_hole():
+    global server  # for as long as the process lives
+    server = socket.create_server(("127.0.0.1", 0), backlog=100)
+    os.environ.update(WANDB_BASE_URL=f"http://127.0.0.1:{server.getsockname()[1]}", WANDB_API_KEY="0"*40)
+
+
+def wandb_raises():
+    import wandb
+    def fail(*args, **kw): raise RuntimeError("unwell")
+    wandb.Run.log = fail
+
+
+def wandb_never_finishes(): wandb_finish_hangs(0)
+
+
+def wandb_and_a_signal():
+    "SIGTERM in the middle of training, and a W&B that would take its time to finish."
+    from arc_vae import train
+    wandb_finish_hangs(30)
+    at_call(train, "train_step", 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def wandb_finish_hangs(seconds):
+    import wandb
+
+    from arc_vae import track
+    track.FINISH_SECONDS = seconds
+    wandb.Run.finish = lambda *args, **kw: time.sleep(60)
+
+
+def _train(run_dir, how, number, changes, answer):
+    run_dir = Path(run_dir)
+    for name in [k for k in os.environ if k.startswith("WANDB_")]: del os.environ[name]
+    os.environ["HOME"] = str(run_dir.parent)
+    from arc_vae import train
+    train.LOCK_SECONDS = .2
+    hurt(train, run_dir, how, number)
+    resume, said, start, first = (run_dir/"config.json").exists(), [], time.monotonic(), []
+    at_call(train, "train_step", 0, lambda: first.append(time.monotonic() - start))
+    try:
+        cfg = train.resumed_config(run_dir, **changes) if resume else train.make_config("tiny", **SMALL | changes)
+        with contextlib.redirect_stdout(io.StringIO()) as printed: result = train.train(cfg, run_dir, say=said.append, resume=resume)
+        result["printed"] = printed.getvalue()
+    except Exception as e: result = dict(error=f"{type(e).__name__}: {e}")
+    answer.put(json.dumps(result | dict(said=said, seconds=time.monotonic() - start, started=first[0] if first else None)))
+
+
+def begin(run_dir, how="", number=0, **changes):
+    "Start a training, or go on with one where there is one; the process and the queue for its answer."
+    answer = PROCESSES.Queue()
+    process = PROCESSES.Process(target=_train, args=(str(run_dir), how, number, changes, answer))
+    process.start()
+    return process, answer
+
+
+def trained(run_dir, how="", number=0, **changes):
+    "Train, or go on; what came of it, or None where the process was killed."
+    process, answer = begin(run_dir, how, number, **changes)
+    process.join(120)
+    if process.exitcode == -signal.SIGKILL: return None
+    assert process.exitcode == 0, process.exitcode
+    return json.loads(answer.get(timeout=10))

@@ -1,0 +1,134 @@
+"""Runs that die at every file they write and at chosen steps, run out of disk, lose their folder, their clock or Weights & Biases: what was whole stays whole, and going on gives the very same weights."""
+import shutil
+
+import pytest
+import torch
+from crashing import begin, trained
+
+from arc_vae.checkpoint import read_checkpoint, verify
+
+PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.03, save_minutes=0)  # stops after six epochs, the fourth being the best
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory): return tmp_path_factory.mktemp("crash points")
+
+
+@pytest.fixture(scope="module")
+def alone(place):
+    trained(place/"alone"/"run")
+    return place/"alone"/"run"
+
+
+@pytest.fixture(scope="module")
+def patient(place):
+    result = trained(place/"patient"/"run", **PATIENT)
+    assert result["status"] == "early_stopped" and result["epochs"] == 6
+    return place/"patient"/"run"
+
+
+def same(a, b):
+    "The exported files of two runs byte for byte, and every number from which training would go on."
+    for name in ("vae_best.pth", "encoder.pth", "decoder.pth", "manifest.json"): assert (a/"checkpoints"/name).read_bytes() == (b/"checkpoints"/name).read_bytes(), name
+    a, b = (read_checkpoint(run/"checkpoints"/"last.pth", "training") for run in (a, b))
+    assert all(torch.equal(v, b["state_dict"][k]) for k, v in a["state_dict"].items())
+    assert all(torch.equal(v, b["optimizer"]["state"][i][k]) for i, numbers in a["optimizer"]["state"].items() for k, v in numbers.items())
+    assert [(e["best"], e["val_objective"], e["train_objective"]) for e in a["log"]] == [(e["best"], e["val_objective"], e["train_objective"]) for e in b["log"]]
+    return True
+
+
+def whole(run):
+    "Every checkpoint opens and fits its hash, and no half-written file is left."
+    return all(said == "whole" for _, said in verify(run)) and not list(run.parent.rglob("*.part"))
+
+
+def test_killed_at_every_rename(place, alone):
+    "Before and after each of them, until there is none left."
+    for number in range(100):
+        dead = []
+        for how in ("before", "after"):
+            run = place/f"{how}{number}"/"run"
+            dead.append(trained(run, how, number) is None)
+            if dead[-1]:
+                for file in run.glob("checkpoints/*.pth"): read_checkpoint(file, dict(encoder="encoder", decoder="decoder", vae_best="vae").get(file.stem, "training"))
+                assert trained(run)["status"] == "completed"
+            assert same(alone, run) and whole(run), f"{how} rename {number}"
+            shutil.rmtree(run.parent)
+        if not any(dead): break
+    assert number > 15, f"a run renames more than {number} files"
+
+
+@pytest.mark.parametrize("steps", [(0,), (3,), (5,), (5, 0, 1), (8, 4, 9), (22,), (27, 2)], ids="first_step,mid_epoch,boundary,again_and_again,in_the_ramps,patience_begins,in_patience".split(","))
+def test_killed_at_steps(place, patient, steps):
+    "Each number is a step, counted from where that process began."
+    run = place/"-".join(map(str, steps))/"run"
+    for step in steps: assert trained(run, "step", step, **PATIENT if step == steps[0] and not run.exists() else {}) is None
+    assert trained(run)["status"] == "early_stopped" and same(patient, run) and whole(run)
+
+
+def test_two_writers(place, alone):
+    first, _ = begin(place/"two"/"run", "wait", 3)
+    while not (place/"two"/"run"/"training.json").exists(): assert first.is_alive()
+    before = {p: p.read_bytes() for p in (place/"two"/"run").rglob("*") if p.is_file()}
+    assert "RunError" in (said := trained(place/"two"/"run")["error"]) and "another process" in said
+    assert {p: p.read_bytes() for p in before} == before
+    first.kill(); first.join()
+    trained(place/"two"/"run")
+    assert same(alone, place/"two"/"run"), "a writer that was killed holds nothing"
+
+
+@pytest.mark.parametrize("how", ["disk full", "folder gone"])
+def test_nowhere_to_write(place, alone, how):
+    run = place/how/"run"
+    said = trained(run, how, 7)["error"]
+    assert "Error" in said and str(run) in said and ("File too large" in said if how == "disk full" else "No such file" in said), said
+    if how == "folder gone": assert not run.exists(), "a folder that was removed is not made again"
+    else: trained(run); assert same(alone, run) and whole(run)
+
+
+def test_a_clock_that_runs_backwards(place, alone):
+    assert trained(place/"clock"/"run", "clock")["seconds"] > 0 and same(alone, place/"clock"/"run")
+
+
+def test_both_states_broken(place, alone):
+    run = place/"broken"/"run"
+    shutil.copytree(alone, run)
+    config = (run/"config.json").read_text()
+    for name in ("last", "previous"):
+        state = bytearray((run/"checkpoints"/f"{name}.pth").read_bytes()); state[len(state)//2] ^= 1
+        (run/"checkpoints"/f"{name}.pth").write_bytes(state)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    said = trained(run)["error"]
+    assert "CheckpointError" in said and "last.pth" in said and "previous.pth" in said and {p: p.read_bytes() for p in before} == before and config
+    for p in run.glob("checkpoints/[lp]*.pth"): p.unlink()
+    assert "no such checkpoint" in trained(run)["error"] and (run/"log.jsonl").read_text(), "a run that had begun does not silently begin again"
+
+
+@pytest.mark.parametrize("how", ["no validation", "other validation", "pictures", "tracked"])
+def test_what_is_watched_does_not_change_the_weights(place, alone, how):
+    changes = {"other validation": dict(n_val=3), "pictures": dict(wandb="offline", wandb_every=1), "tracked": dict(wandb="offline", wandb_every=100)}.get(how, {})
+    run = place/how/"run"
+    trained(run, how if not changes else "", **changes)
+    a, b = (read_checkpoint(r/"checkpoints"/"last.pth", "training")["state_dict"] for r in (alone, run))
+    assert all(torch.equal(v, b[k]) for k, v in a.items()), how
+
+
+def test_another_seed_is_another_run(place, alone):
+    trained(place/"seed"/"run", seed=1)
+    with pytest.raises(AssertionError): same(alone, place/"seed"/"run")
+
+
+@pytest.mark.parametrize("how,mode", [("absent", "online"), ("without_key", "online"), ("black_hole", "auto"), ("black_hole", "online"), ("raises", "offline"), ("never_finishes", "offline")])
+def test_weights_do_not_depend_on_wandb(place, alone, how, mode):
+    run = place/f"{how} {mode}"/"run"
+    result = trained(run, how, wandb=mode)
+    assert same(alone, run) and whole(run)
+    assert result["printed"].count("W&B") == ((how, mode) != ("black_hole", "auto")), "one line, unless it was never asked for"
+    assert result["started"] < 12, "a second or two without Weights & Biases, ten seconds more at most with it"
+
+
+def test_a_signal_does_not_wait_for_wandb(place, alone):
+    run = place/"signal"/"run"
+    result = trained(run, "and_a_signal", wandb="offline")
+    assert "Interrupted: SIGTERM in epoch 2, step 3" in result["error"] and result["seconds"] < 10 + result["started"]
+    assert trained(run, wandb="disabled")["status"] == "completed" and same(alone, run)
