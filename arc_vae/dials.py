@@ -35,22 +35,22 @@ class Dial(nn.Module):
     HASTE = 10   # Adam moves a parameter by about the learning rate a step; shares must be able to follow within an epoch
     AROUND = 8   # labels to either side of the needle that reading considers
 
-    def __init__(self, faces:int, places:list, colors:int=3, absent:bool=False):
+    def __init__(self, faces:int, places:list, colors:int=3, absent:bool=False, widest:float=100.):
         super().__init__()
-        self.places, self.colors, self.absent = len(places), colors, absent
+        self.places, self.colors, self.absent, self.widest = len(places), colors, absent, widest
         extent, start = torch.tensor(places).T
         self.register_buffer("number", torch.zeros(GRID + 1, GRID, dtype=torch.long).index_put((extent, start), torch.arange(len(places))), persistent=False)
         parts = torch.stack([torch.arange(colors).repeat_interleave(len(places)), (extent - 1).repeat(colors), start.repeat(colors)])
         self.register_buffer("parts", F.pad(parts, (int(absent), 0)), persistent=False)
         self.log_color = nn.Parameter(torch.zeros(faces, colors))
         self.log_place = nn.Parameter((-.45*extent/self.HASTE).expand(faces, -1).clone())  # true of any corpus: small is common
-        self.log_width = nn.Parameter(torch.full((faces, len(places)), math.log(.7)/self.HASTE))
+        self.log_width = nn.Parameter(torch.full((faces, len(places)), math.log(.7/(widest - .7))/self.HASTE))
         if absent: self.log_absent = nn.Parameter(torch.zeros(faces, 1))
 
     def faces(self):
         "Share of each label, share of all labels up to it, log width of its needle; (faces, labels) each."
         color, place = ((self.HASTE*p).log_softmax(-1) for p in (self.log_color, self.log_place))
-        share, width = (color[:, :, None] + place[:, None]).flatten(1), self.HASTE*self.log_width.repeat(1, self.colors)
+        share, width = (color[:, :, None] + place[:, None]).flatten(1), math.log(self.widest) + F.logsigmoid(self.HASTE*self.log_width).repeat(1, self.colors)
         if self.absent:  # nothing is lost where 'absent' is misread as absent: its slice is filled, not pointed at
             share = torch.cat([F.logsigmoid(self.HASTE*self.log_absent), share + F.logsigmoid(-self.HASTE*self.log_absent)], 1)
             width = F.pad(width, (1, 0), value=math.log(.95))
@@ -112,6 +112,7 @@ class ObjectCode(nn.Module):
         latent_dim:int=10,      # Numbers of the code
         variants:int=16,        # Pictures of each box that a shape number tells apart
         caution:float=1.5,      # How much more than its share says a variant must be worth: labels are misread now and then, rare ones most
+        widest:float=2.,        # Widest a needle may be, in standard deviations of the slice that it points at; more than .7
         classes:Tensor=CLASS,   # Class of each height
         hidden:int=192,         # Width of the network that draws
     ):
@@ -125,8 +126,8 @@ class ObjectCode(nn.Module):
         self.register_buffer("class_of", classes, persistent=False)
         self.register_buffer("price", torch.tensor(1.))  # what a nat of rate costs, in nats of distortion: the encoder's choice of a variant depends on it
         self.classes = int(classes.max()) + 1
-        self.rows, self.columns = Dial(self.objects, places(classes.tolist()), absent=True), Dial(self.objects*self.classes, places([0]*17))
-        self.shapes = Dial(self.shaped*self.classes**2, [(1 + v//GRID, v%GRID) for v in range(variants)], colors=1)
+        self.rows, self.columns = Dial(self.objects, places(classes.tolist()), absent=True, widest=widest), Dial(self.objects*self.classes, places([0]*17), widest=widest)
+        self.shapes = Dial(self.shaped*self.classes**2, [(1 + v//GRID, v%GRID) for v in range(variants)], colors=1, widest=widest)
         at = torch.linspace(-1, 1, variants)[:, None]*torch.arange(1, 9)*1.1
         self.variants = nn.Parameter(torch.cat([at.sin(), at.cos()], 1)/2)  # neighbors on the dial begin as neighbors here
         self.net = nn.Sequential(nn.Linear(2*GRID + 16 + self.objects, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, GRID*GRID))

@@ -165,7 +165,7 @@ def objects(
 NETWORKS = dict(  # name -> builder of encoder and decoder
     reference=lambda latent_dim: (ReferenceEncoder(latent_dim), ReferenceDecoder(latent_dim)),
     objects=objects(),
-    objects_fine=objects(variants=32, caution=1.))
+    objects_fine=objects(variants=32, caution=1., widest=1.))
 
 def make_vae(
     network:str="reference",  # A name in NETWORKS

@@ -16,9 +16,9 @@ import pytest
 import torch
 from conftest import BIN, ROOT, command
 
-from arc_vae.checkpoint import read_checkpoint
+from arc_vae.checkpoint import read_checkpoint, verify
 
-WORDS = ("--preset", "tiny", "--set", "n_corpus=2000", "--set", "epochs=4", "--set", "save_minutes=0")
+WORDS = ("--preset", "tiny", "--set", "n_corpus=1000", "--set", "epochs=4", "--set", "save_minutes=0")
 
 
 def state(run):
@@ -54,18 +54,21 @@ def started(place, name):
 
 
 def goes_on_to_the_same(alone, name):
-    "Resume a run and compare every weight and every number of Adam."
-    place, run = alone.parents[1], alone.parent/name
-    done = command("arc-vae", "train", "--resume", name, cwd=place)
+    "Resume a run and compare what comes of it."
+    done = command("arc-vae", "train", "--resume", name, cwd=alone.parents[1])
     assert done.returncode == 0, done.stdout
+    the_same(alone, alone.parent/name)
+
+
+def the_same(alone, run):
+    "Compare every weight and every number of Adam; every file is whole."
     ours, theirs = state(alone), state(run)
     assert all(torch.equal(v, theirs["state_dict"][k]) for k, v in ours["state_dict"].items())
     assert all(torch.equal(v, theirs["optimizer"]["state"][i][k]) for i, numbers in ours["optimizer"]["state"].items() for k, v in numbers.items())
     assert (run/"checkpoints"/"vae_best.pth").read_bytes() == (alone/"checkpoints"/"vae_best.pth").read_bytes()
     assert len((run/"log.jsonl").read_text().splitlines()) == 4 and not list(run.rglob("*.part"))
     assert json.loads((run/"training.json").read_text())["status"] == "completed"
-    verified = command("arc-vae", "verify", "--run", name, cwd=place)
-    assert verified.returncode == 0 and verified.stdout.count("whole") == 5, verified.stdout
+    assert [said for _, said in verify(run)] == ["whole"]*5
 
 
 def test_a_killed_run_goes_on(alone):
@@ -92,7 +95,9 @@ def test_one_process_a_run(alone):
     assert done.returncode == 1 and "Error: outputs/shared: another process is executing 02_train" in done.stdout, done.stdout
     run.communicate(timeout=300)
     assert run.returncode == 0
-    goes_on_to_the_same(alone, "shared")
+    the_same(alone, alone.parent/"shared")
+    verified = command("arc-vae", "verify", "--run", "shared", cwd=alone.parents[1])
+    assert verified.returncode == 0 and verified.stdout.count("whole") == 5, verified.stdout
 
 
 def test_a_signal_before_anything_happened(alone):
@@ -121,7 +126,7 @@ def everything_opens(run):
 def test_kill_loop(alone):
     "SIGKILL to all processes of a run at random times; whenever a run gets through, it is compared with the one that was left alone, and the next one begins."
     place, rng, kills, runs, steps = alone.parents[1], random.Random(0), 0, 0, []
-    while kills < int(os.environ.get("ARC_VAE_KILLS", 3)):
+    while kills < int(os.environ.get("ARC_VAE_KILLS", 2)):
         name = f"loop{runs}"
         going = (alone.parent/name/"config.json").exists()
         run = begin(place, *("--resume", name) if going else (*WORDS, "--run", name), start_new_session=True)
@@ -136,7 +141,7 @@ def test_kill_loop(alone):
             if (alone.parent/name/"checkpoints"/"last.pth").exists(): steps.append((lambda s: (s["epoch"], s["step"]))(state(alone.parent/name)))
         else:
             assert run.returncode == 0
-            goes_on_to_the_same(alone, name); runs += 1
+            the_same(alone, alone.parent/name); runs += 1
     if (alone.parent/f"loop{runs}"/"config.json").exists(): goes_on_to_the_same(alone, f"loop{runs}"); runs += 1
     print(f"{kills} kills, {len(steps)} of them after the first checkpoint, at (epoch, step) {steps}; {runs} runs ended with the same weights")
 
