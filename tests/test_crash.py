@@ -33,9 +33,10 @@ def source_tree():
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     "outputs/alone of a run that nothing happened to."
-    place, before = tmp_path_factory.mktemp("crash"), source_tree()
+    place, before, start = tmp_path_factory.mktemp("crash"), source_tree(), time.monotonic()
     done = command("arc-vae", "train", *WORDS, "--run", "alone", cwd=place)
     assert done.returncode == 0, done.stdout
+    (place/"seconds").write_text(str(time.monotonic() - start))
     assert source_tree() == before, "the source tree may be read-only"
     return place/"outputs"/"alone"
 
@@ -126,11 +127,12 @@ def everything_opens(run):
 def test_kill_loop(alone):
     "SIGKILL to all processes of a run at random times; whenever a run gets through, it is compared with the one that was left alone, and the next one begins."
     place, rng, kills, runs, steps = alone.parents[1], random.Random(0), 0, 0, []
+    whole = float((place/"seconds").read_text())
     while kills < int(os.environ.get("ARC_VAE_KILLS", 2)):
         name = f"loop{runs}"
         going = (alone.parent/name/"config.json").exists()
         run = begin(place, *("--resume", name) if going else (*WORDS, "--run", name), start_new_session=True)
-        try: run.communicate(timeout=rng.uniform(1, 14))
+        try: run.communicate(timeout=rng.uniform(.2, 1.1)*whole)
         except subprocess.TimeoutExpired:
             kernels = psutil.Process(run.pid).children()
             os.killpg(run.pid, signal.SIGKILL)
