@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'run_path', 'existing_run', 'RunOutput', 'passing_on_signals', 'keeping_whole', 'execute', 'changes_from',
-           'config_from', 'main', 'train', 'evaluate', 'sample', 'run', 'verify_run', 'explore', 'corpus',
-           'corpus_make', 'corpus_check']
+           'config_from', 'main', 'train', 'evaluate', 'sample', 'run', 'verify_run', 'compare_runs', 'explore',
+           'corpus', 'corpus_make', 'corpus_check']
 
 # %% ../nbs/06_cli.ipynb #x-import-os-re-signal-subprocess-sys-tempf
 import os, re, signal, subprocess, sys, tempfile
@@ -185,9 +185,9 @@ def _prepare(preset, corpus, name, settings):
 
 def _train(cfg, path, **more): click.echo(f"training: outputs/{path.name}/02_train.ipynb"); execute("02_train", path, **asdict(cfg), **more)
 
-def _evaluate(path, device, wandb):
+def _evaluate(path, device, wandb, **more):
     for n, what in (("03_evaluate", "evaluating"), ("04_latent_viz", "mapping the latent space")):
-        click.echo(f"{what}: outputs/{path.name}/{n}.ipynb"); execute(n, path, **dict(device=device, wandb=wandb) if n == "03_evaluate" else {})
+        click.echo(f"{what}: outputs/{path.name}/{n}.ipynb"); execute(n, path, **dict(device=device, wandb=wandb, **more) if n == "03_evaluate" else {})
 
 def _sample(path, n, seed, device, wandb): click.echo(f"sampling: outputs/{path.name}/05_sample.ipynb"); execute("05_sample", path, n=n, seed=seed, device=device, wandb=wandb)
 
@@ -211,9 +211,10 @@ _wandb_option = click.option("--wandb", default="auto", show_default=True, help=
 @_run_option
 @_device_option
 @_wandb_option
-def evaluate(name, device, wandb):
+@click.option("--k", default=50, show_default=True, type=click.IntRange(1), help="Samples a grid for the likelihood.")
+def evaluate(name, device, wandb, k):
     "Evaluate a trained run on its test grids (notebooks 03 and 04): metrics.json, figures, report.html."
-    _evaluate(existing_run(name), device, wandb)
+    _evaluate(existing_run(name), device, wandb, k=k)
 
 @main.command()
 @_run_option
@@ -244,6 +245,13 @@ def verify_run(name):
     found = verify(existing_run(name))
     for file, said in found: click.echo(f"{file:13} {said}")
     if any(said != "whole" for _, said in found): raise click.ClickException(f"outputs/{name}: not every file is whole")
+
+@main.command("compare")
+@click.argument("names", nargs=-1, required=True)
+def compare_runs(names):
+    "Print evaluated runs side by side; differences from the first with 95 % intervals, grid by grid."
+    from arc_vae.evaluate import compare
+    click.echo(compare([existing_run(n) for n in names]))
 
 @main.command()
 @_run_option

@@ -112,7 +112,7 @@ class ObjectCode(nn.Module):
         latent_dim:int=10,      # Numbers of the code
         variants:int=16,        # Pictures of each box that a shape number tells apart
         caution:float=1.5,      # How much more than its share says a variant must be worth: labels are misread now and then, rare ones most
-        widest:float=2.,        # Widest a needle may be, in standard deviations of the slice that it points at; more than .7
+        widest:float=4.,        # Widest a needle may be, in standard deviations of the slice that it points at; more than .7
         classes:Tensor=CLASS,   # Class of each height
         hidden:int=192,         # Width of the network that draws
     ):

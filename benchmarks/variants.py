@@ -47,7 +47,7 @@ NETWORKS.update(
     four_variants=objects(variants=4),
     bold=objects(caution=1.),           # variants pay what their share says
     vague=objects(widest=100.),         # needles as wide as they like
-    narrow=objects(widest=1.), less_narrow=objects(widest=1.3), wide=objects(widest=3.),
+    narrow=objects(widest=1.), less_narrow=objects(widest=1.3), half_wide=objects(widest=2.),
     every_height=objects(classes=(torch.arange(17) - 1).clamp(min=0)),  # a face of the column dial for each height: exact shares, costly misreadings
     two_heights=objects(classes=(CLASS > 0).long()),                    # lines, and everything else
     one_height=objects(classes=torch.zeros_like(CLASS)))

@@ -24,7 +24,7 @@ figures/latent_map.png figures/traversals.png figures/interpolations.png figures
 METRICS = dict(
     corpus="path sha256 n_train n_val n_test background_share", model="preset latent_dim n_parameters", training="epochs best_epoch beta_final seconds grids_per_second device threads",
     test="""n_grids pixel_accuracy all_background_accuracy skill foreground_accuracy balanced_color_accuracy exact_match per_color_accuracy distortion rate kl_divergence elbo bits_per_grid
-    kl_per_dim active_dims active_units""")
+    kl_per_dim active_dims active_units foreground_precision object_recall intervals at_most_wrong likelihood code unseen by_factor baselines""")
 
 
 def read(path):
@@ -60,6 +60,35 @@ def test_metrics_keep_their_contract(smoke):
     black = np.load(smoke/"evaluation.npz")["x"] == 0
     assert t["all_background_accuracy"] == pytest.approx(black.mean())
     assert len(read(smoke/"config.json")["corpus_sha256"]) == 64 and m["corpus"]["sha256"] == read(smoke/"config.json")["corpus_sha256"]
+
+
+def test_every_accuracy_has_its_interval_and_its_baselines(smoke):
+    m = read(smoke/"metrics.json"); t = m["test"]
+    assert set(t["baselines"]) == {"all_background", "most_frequent_per_cell", "nearest_training_grid", "principal_components"}
+    for name in ("pixel_accuracy", "skill", "foreground_accuracy", "foreground_precision", "balanced_color_accuracy", "object_recall", "exact_match"):
+        low, high = t["intervals"][name]
+        assert low < t[name] < high and high - low < .1, name
+        assert all(name in b and name in b["intervals"] for b in t["baselines"].values())
+    assert t["foreground_accuracy"] > t["baselines"]["nearest_training_grid"]["foreground_accuracy"], "better than memory"
+    assert t["at_most_wrong"]["0"] == t["exact_match"] <= t["at_most_wrong"]["5"] <= t["at_most_wrong"]["50"]
+    assert t["likelihood"]["log_likelihood"] > t["likelihood"]["elbo"] and t["likelihood"]["n_grids"] == 1000
+    assert t["code"]["distortion_shuffled"] > 2*t["distortion"] and abs(t["code"]["mutual_information"] + t["code"]["aggregate_kl"] - t["rate"]) < 1e-3
+    x, train = np.load(smoke/"evaluation.npz")["x"], np.load(read(smoke/"config.json")["corpus"])["train"][:8000]
+    seen = {g.tobytes() for g in train}
+    assert t["unseen"]["n_exact"] == sum(g.tobytes() in seen for g in x) == 1000 - t["unseen"]["without_exact"]["n_grids"] and t["unseen"]["n_relative"] >= t["unseen"]["n_exact"]
+    assert {k: v["n_grids"] for k, v in m["arc"].items()} == dict(training=2869, evaluation=2548)
+
+
+def test_runs_are_compared(smoke, tmp_path):
+    outputs = smoke.parent
+    shutil.copytree(smoke, outputs/"worse", ignore=shutil.ignore_patterns("wandb"))
+    e = dict(np.load(outputs/"worse"/"evaluation.npz")); e["pred"][:300] = 0
+    np.savez(outputs/"worse"/"evaluation.npz", **e)
+    done = command("arc-vae", "compare", "smoke", "worse", cwd=outputs.parent)
+    assert done.returncode == 0 and re.search(r"^exact_match .* %  +-\d[\d.]* %  \[-[\d.]+ %, -[\d.]+ %\]$", done.stdout, re.M) and re.search(r"^rate .* 0\.000  \[0\.000, 0\.000\]$", done.stdout, re.M), done.stdout
+    shutil.rmtree(outputs/"worse")
+    done = command("arc-vae", "compare", "smoke", "smok", cwd=outputs.parent)
+    assert done.returncode == 1 and "did you mean 'smoke'" in done.stdout
 
 
 def test_the_report_stands_alone(smoke):
