@@ -46,8 +46,7 @@ NETWORKS.update(
     one_variant=objects(variants=1),    # shape numbers that say nothing
     four_variants=objects(variants=4),
     bold=objects(caution=1.),           # variants pay what their share says
-    vague=objects(widest=100.),         # needles as wide as they like
-    narrow=objects(widest=1.), less_narrow=objects(widest=1.3), half_wide=objects(widest=2.),
+    **{f"widest_{w}": objects(widest=w) for w in (1, 1.3, 1.6, 2, 3, 100)},  # how wide needles may be; 100 is as wide as they like
     every_height=objects(classes=(torch.arange(17) - 1).clamp(min=0)),  # a face of the column dial for each height: exact shares, costly misreadings
     two_heights=objects(classes=(CLASS > 0).long()),                    # lines, and everything else
     one_height=objects(classes=torch.zeros_like(CLASS)))
