@@ -244,7 +244,7 @@ def table(
     lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:-1], widths[1:-1])), r[-1]]).rstrip() for r in rows]
     l, c, u = t["likelihood"], t["code"], t["unseen"]
     lines += ["", f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f})",
-              f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; of the rate {c['mutual_information']:.1f} nats tell grids apart and {c['aggregate_kl']:.1f} are distance from the prior",
+              f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
               *(f"without the {u[f'n_{k}']:,} test grids {what}: " + ", ".join(f"{name} {u[f'without_{k}'][key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
                 for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
               *(f"ARC {name}, {a['n_grids']:,} grids: pixel {a['pixel_accuracy']:.2%} (black {a['all_background_accuracy']:.2%}), colored {a['foreground_accuracy']:.2%}, exact {a['exact_match']:.2%}, elbo {a['elbo']:.0f} nats" for name, a in metrics["arc"].items() if name != "missing")]
