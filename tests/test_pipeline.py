@@ -172,7 +172,7 @@ def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
     best = torch.load(run/"checkpoints"/"vae_best.pth", weights_only=True)
     torch.save(best | {"latent_dim": 12}, run/"checkpoints"/"vae_best.pth")
     done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
-    assert done.returncode == 1 and re.search(r"Error: .*vae_best.pth: .*: expected \([\d, ]+\), found \([\d, ]+\)\n", done.stdout), done.stdout
+    assert done.returncode == 1 and re.search(r"Error: .*vae_best.pth: .*: expected float32 \([\d, ]+\), found float32 \([\d, ]+\)\n", done.stdout), done.stdout
     torch.save(best, run/"checkpoints"/"vae_best.pth")
     (run/"config.json").write_text(json.dumps(read(run/"config.json") | {"corpus_sha256": "0"*64}))
     done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
