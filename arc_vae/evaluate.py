@@ -23,7 +23,7 @@ from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, arc_grids, load_c
 from .evidence import importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
 from .model import VAE, gaussian_kl
 from .track import Tracker
-from .train import IN_CONFIG, RunError, accuracies, count_right, pick_device, read_json, send
+from .train import IN_CONFIG, RunError, pick_device, read_json, send
 
 # %% ../nbs/03_evaluate.ipynb #code-cost
 def code_cost(
@@ -40,7 +40,6 @@ def baselines(
     dims:int=10,   # Numbers of the linear code
 )->dict:           # name -> accuracies with their intervals, and distortion in nats per grid where there is one
     "The all-background picture and the most frequent color of each cell, with the cost of coding the test grids by those frequencies; the nearest training grid; principal components."
-    judged = lambda pred: accuracies(count_right(pred, test)) | levels(pred, test)
     per_cell = torch.stack([(train == c).sum(0) for c in range(N_COLORS)], -1).double() + 1/N_COLORS  # (16, 16, 10), smoothed by one grid
     guess = dict(all_background=torch.zeros(GRID, GRID), most_frequent_per_cell=per_cell.argmax(-1))
     freq = dict(all_background=per_cell.sum((0, 1)).expand(GRID, GRID, -1), most_frequent_per_cell=per_cell)
@@ -48,8 +47,8 @@ def baselines(
     for name in guess:
         logp = (freq[name]/freq[name].sum(-1, keepdim=True)).log()
         nats = -logp.expand(len(test), -1, -1, -1).gather(-1, test.long().unsqueeze(-1)).flatten(1).sum(1)
-        out[name] = judged(guess[name].to(torch.uint8).expand(len(test), -1, -1)) | code_cost(nats.mean().item(), 0.)
-    return out | dict(nearest_training_grid=judged(train[nearest_grids(train, test)[0]]), principal_components=judged(linear_code(train, test, dims)))
+        out[name] = levels(guess[name].to(torch.uint8).expand(len(test), -1, -1), test) | code_cost(nats.mean().item(), 0.)
+    return out | dict(nearest_training_grid=levels(train[nearest_grids(train, test)[0]], test), principal_components=levels(linear_code(train, test, dims), test))
 
 # %% ../nbs/03_evaluate.ipynb #active-dims
 def active_dims(
@@ -95,7 +94,7 @@ def assess(
     kl = gaussian_kl(sent["mu"].double(), sent["logvar"].double()).mean(0)
     wrong = sent["pred"] != x
     errors = dict(missed=wrong & (sent["pred"] == 0), invented=wrong & (x == 0), recolored=wrong & (x > 0) & (sent["pred"] > 0))
-    metrics = dict(n_grids=len(x), **accuracies(count_right(sent["pred"], x)), **levels(sent["pred"], x), **code_cost(d, r), kl_divergence=r,
+    metrics = dict(n_grids=len(x), **levels(sent["pred"], x), **code_cost(d, r), kl_divergence=r,
                    kl_per_dim=kl.tolist(), active_dims=active_dims(kl), active_units=active_units(sent["mu"]),
                    wrong_cells_per_grid={k: e.flatten(1).sum(1).double().mean().item() for k, e in errors.items()}, baselines=baselines(train.cpu(), x, sent["mu"].shape[1]))
     return metrics, {k: v.numpy() for k, v in sent.items()} | dict(x=x.numpy())
@@ -119,7 +118,7 @@ def likelihood(
 def part(arrays, which):
     "Accuracies and elbo of some of the test grids."
     pred, x = (torch.from_numpy(arrays[k][which]) for k in ("pred", "x"))
-    return dict(n_grids=len(x)) if not len(x) else dict(n_grids=len(x), **accuracies(count_right(pred, x)), **levels(pred, x), **code_cost(*(float(arrays[k][which].astype(np.float64).mean()) for k in ("distortion", "rate"))))
+    return dict(n_grids=len(x)) if not len(x) else dict(n_grids=len(x), **levels(pred, x), **code_cost(*(float(arrays[k][which].astype(np.float64).mean()) for k in ("distortion", "rate"))))
 
 def unseen(
     train:Tensor,   # The training split, uint8 (N, 16, 16)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import arc_vae
 from .atomic import make_corpus
-from .checkpoint import MAX_LATENT, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
+from .checkpoint import MAX_LATENT, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
 from .data import N_COLORS, GridCorpus, augment, clear_parts, corpus_report, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
 from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
 from .track import Tracker
@@ -315,7 +315,6 @@ def open_run(
     "Claim a folder by writing config.json: settings, corpus fingerprint, versions, commit. RunError where another run lives there."
     run_dir = Path(run_dir)
     refuse_used(run_dir)
-    (run_dir/"checkpoints").mkdir(exist_ok=True)
     report = corpus_report(corpus)
     write_json(run_dir/"config.json", asdict(cfg) | dict(
         corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=report, wandb_id=datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex(),
@@ -372,7 +371,8 @@ def track_epoch(
 
 # %% ../nbs/02_train.ipynb #diverged
 class Diverged(RuntimeError):
-    "Training produced a NaN or an infinity; the message says where."
+    "Training produced a NaN or an infinity; the message says where, and what to do."
+    def __init__(self, where): super().__init__(f"{where}; the last good checkpoint is kept, a lower lr or grad_clip may help")
 
 class Interrupted(RuntimeError):
     "Training was asked to stop by a signal, and has written its checkpoint."
@@ -388,8 +388,8 @@ def save_state(
     seconds:float,              # Spent so far
 ):
     "Write last.pth, from which training can go on; the file before it becomes previous.pth."
-    last = Path(folder)/"last.pth"
-    if last.exists(): write_atomic(last.with_name("previous.pth"), lambda f: f.write(last.read_bytes()))
+    last, previous = (Path(folder)/name for name in STATES)
+    if last.exists(): write_atomic(previous, lambda f: f.write(last.read_bytes()))
     save_checkpoint(last, "training", vae, epoch=len(log), step=len(measured), optimizer=opt.state_dict(), log=log, measured=torch.stack(measured) if measured else torch.zeros(0, 4),
                     seconds=seconds, device=vae.device.type, threads=torch.get_num_threads())
 
@@ -414,7 +414,7 @@ def restore_state(
     say=print,                  # Told where the last file is not the one used, and where the numbers may come out otherwise
 )->tuple:                       # log, measured, seconds
     "Bring back what save_state wrote; where last.pth is damaged, what was written before it. CheckpointError where neither can be read."
-    last, previous = Path(folder)/"last.pth", Path(folder)/"previous.pth"
+    last, previous = (Path(folder)/name for name in STATES)
     try: found = read_state(last, vae, opt)
     except CheckpointError as e:
         try: found = read_state(previous, vae, opt)
@@ -464,13 +464,13 @@ def check_finite(
     bad = (~measured.isfinite().all(1)).nonzero()
     if not len(bad): return
     d, r, norm, n = measured[bad[0, 0]].tolist()
-    raise Diverged(f"epoch {epoch + 1}, step {first + int(bad[0, 0])}: distortion {d/n:.4g}, rate {r/n:.4g}, gradient norm {norm:.4g}; the last good checkpoint is kept, a lower lr or grad_clip may help")
+    raise Diverged(f"epoch {epoch + 1}, step {first + int(bad[0, 0])}: distortion {d/n:.4g}, rate {r/n:.4g}, gradient norm {norm:.4g}")
 
 # %% ../nbs/02_train.ipynb #record
 def _record(epoch, measured, val, seconds, spent, cfg):
     "The flat record of one epoch; Diverged where a number is not finite."
     check_finite(measured, epoch)
-    if not math.isfinite(val["distortion"] + val["rate"]): raise Diverged(f"epoch {epoch + 1}, validation after its last step: distortion {val['distortion']:.4g}, rate {val['rate']:.4g}; the last good checkpoint is kept, a lower lr or grad_clip may help")
+    if not math.isfinite(val["distortion"] + val["rate"]): raise Diverged(f"epoch {epoch + 1}, validation after its last step: distortion {val['distortion']:.4g}, rate {val['rate']:.4g}")
     d, r, norm, n = measured.double().sum(0).tolist()
     return dict(epoch=epoch + 1, epochs=cfg.epochs, step=(epoch + 1)*len(measured), beta=beta_at(epoch + 1, cfg), lr=lr_at(epoch + 1, cfg),
                 train_distortion=d/n, train_rate=r/n, train_elbo=-(d + r)/n, train_objective=(d + beta_at(cfg.epochs, cfg)*r)/n, grad_norm=norm/len(measured),
@@ -487,6 +487,7 @@ def fit(
 )->dict:                 # What training.json holds
     "Train a model into run_dir; Diverged where the numbers explode, with the last good checkpoint kept, Interrupted where a signal asked to stop."
     run_dir, folder, device = Path(run_dir), Path(run_dir)/"checkpoints", pick_device(cfg.device)
+    folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
     if cfg.threads: torch.set_num_threads(cfg.threads)
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(device)
     opt, corpus = _optimizer(vae, cfg), corpus.to(device)
@@ -564,7 +565,7 @@ def train(
         config = read_json(run_dir/"config.json", **IN_CONFIG)
         if config["corpus_sha256"] != corpus.sha256: raise RunError(f"resume: {corpus.path}: expected the corpus of the run, sha256 {config['corpus_sha256'][:12]}, found {corpus.sha256[:12]}")
         for folder in (run_dir, run_dir/"checkpoints"): clear_parts(folder)
-        resume = resume and any(f.exists() and f.stat().st_size for f in (run_dir/"checkpoints"/"last.pth", run_dir/"checkpoints"/"previous.pth", run_dir/"log.jsonl"))  # killed before it had kept anything, it starts again
+        resume = resume and any(f.exists() and f.stat().st_size for f in (run_dir/"log.jsonl", *(run_dir/"checkpoints"/name for name in STATES)))  # killed before it had kept anything, it starts again
         introduce(cfg, config, run_dir, resume, say)
         with Tracker(run_dir, config, cfg.wandb, job="train", run_id=config["wandb_id"]) as track:
             summary = fit(cfg, corpus, run_dir, track, say, resume)

@@ -13,11 +13,16 @@ import sys
 import time
 from pathlib import Path
 
-CORPUS = dict(n_corpus=200, batch_size=32)  # five steps an epoch
-SMALL = CORPUS | dict(epochs=2, beta_mid_epoch=1, beta_final_epoch=1, patience=3, threads=1)
+import nbformat
+import torch
+
+from arc_vae.checkpoint import EXPORTED, read_checkpoint, verify
+
+SMALL = dict(n_corpus=200, batch_size=32,  # five steps an epoch
+             epochs=2, beta_mid_epoch=1, beta_final_epoch=1, patience=3, threads=1)
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["arc_vae.train", "torch._dynamo"])  # which the first optimizer imports
+PROCESSES.set_forkserver_preload(["arc_vae.train", "nbformat", "torch._dynamo"])  # the last is imported by the first optimizer
 
 
 def die(): os.kill(os.getpid(), signal.SIGKILL)
@@ -118,3 +123,26 @@ def trained(run_dir, how="", number=0, **changes):
     if process.exitcode == -signal.SIGKILL: return None
     assert process.exitcode == 0, process.exitcode
     return json.loads(answer.get(timeout=10))
+
+
+def same(a, b):
+    "The exported files of two runs byte for byte, and every number from which training would go on."
+    for name in (*EXPORTED, "manifest.json"): assert (a/"checkpoints"/name).read_bytes() == (b/"checkpoints"/name).read_bytes(), name
+    a, b = (read_checkpoint(run/"checkpoints"/"last.pth", "training") for run in (a, b))
+    assert all(torch.equal(v, b["state_dict"][k]) for k, v in a["state_dict"].items())
+    assert all(torch.equal(v, b["optimizer"]["state"][i][k]) for i, numbers in a["optimizer"]["state"].items() for k, v in numbers.items())
+    assert [(e["best"], e["val_objective"], e["train_objective"]) for e in a["log"]] == [(e["best"], e["val_objective"], e["train_objective"]) for e in b["log"]]
+    return True
+
+
+def whole(run, within=None):
+    "Every checkpoint opens and fits its hash, and no half-written file is left, in all of the place that the run was given."
+    return all(said == "whole" for _, said in verify(run)) and not list((within or run.parent).rglob("*.part"))
+
+
+def everything_opens(run):
+    "Every file of a run that was killed is whole, or not there yet."
+    for path in run.glob("checkpoints/*.pth"): read_checkpoint(path, EXPORTED.get(path.name, "training"))
+    for path in (*run.glob("*.json"), *run.glob("checkpoints/*.json")): json.loads(path.read_text())
+    for path in run.glob("*.ipynb"): nbformat.read(path, as_version=4)
+    for path in run.glob("log.jsonl"): [json.loads(line) for line in path.read_text().splitlines()]
