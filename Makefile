@@ -42,7 +42,7 @@ run: $(READY) ## corpus, training, evaluation, samples into outputs/RUN; PRESET=
 
 test: $(READY) ## everything CI runs: clean and exported notebooks, lint, tests
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q --timeout 900 --durations 12 tests
 
 explore: $(READY) ## open JupyterLab on the latent sliders of RUN
 	$(BIN)/arc-vae explore --run "$(RUN)"

@@ -42,7 +42,7 @@ def judge_counts(
     s:dict,    # Counts like tally's, summed over grids
 )->dict:       # Those of accuracies, foreground_precision, object_recall; None where there was nothing to be right about
     "All levels of being right, from counts."
-    share = lambda a, b: float(a/b) if b > 0 else None
+    share = lambda a, b: float(a)/float(b) if b > 0 else None
     return accuracies(s | {k: float(s[k]) for k in ("exact", "grids")}) | dict(foreground_precision=share(s["hits"][1:].sum(), s["claimed"]), object_recall=share(s["objects_right"], s["objects"]))
 
 def ladder(

@@ -1,4 +1,5 @@
 """What the tests share: the project's folders, and one real smoke run through the command line."""
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,11 @@ def command(*words, cwd=ROOT, env=None, timeout=600):
     words = [str(w) for w in words]
     environment = {k: v for k, v in os.environ.items() if k not in ("IN_TEST", "ARC_VAE_RUN")} | {"WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"} | (env or {})
     return subprocess.run([str(BIN/words[0]), *words[1:]], cwd=cwd, env=environment, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+
+def contents(folder):
+    "Every file below a folder with its hash. Hashes, because pytest takes hours to tell two long files apart."
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import torch
+from conftest import contents
 
 from arc_vae.checkpoint import EXPORTED, read_checkpoint, verify
 
@@ -127,7 +128,8 @@ def trained(run_dir, how="", number=0, **changes):
 
 def same(a, b):
     "The exported files of two runs byte for byte, and every number from which training would go on."
-    for name in (*EXPORTED, "manifest.json"): assert (a/"checkpoints"/name).read_bytes() == (b/"checkpoints"/name).read_bytes(), name
+    these, those = (contents(run/"checkpoints") for run in (a, b))
+    for name in (*EXPORTED, "manifest.json"): assert these[name] == those[name], name
     a, b = (read_checkpoint(run/"checkpoints"/"last.pth", "training") for run in (a, b))
     assert all(torch.equal(v, b["state_dict"][k]) for k, v in a["state_dict"].items())
     assert all(torch.equal(v, b["optimizer"]["state"][i][k]) for i, numbers in a["optimizer"]["state"].items() for k, v in numbers.items())

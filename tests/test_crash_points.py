@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from conftest import contents
 from crashing import begin, everything_opens, same, trained, whole
 
 from arc_vae.checkpoint import read_checkpoint
@@ -59,9 +60,9 @@ def test_killed_at_steps(place, patient, stop):
 def test_two_writers(place, alone):
     first, _ = begin(place/"two"/"run", "wait", 3)
     while not (place/"two"/"run"/"training.json").exists(): assert first.is_alive()
-    before = {p: p.read_bytes() for p in (place/"two"/"run").rglob("*") if p.is_file()}
+    before = contents(place/"two"/"run")
     assert "RunError" in (said := trained(place/"two"/"run")["error"]) and "another process" in said
-    assert {p: p.read_bytes() for p in before} == before
+    assert contents(place/"two"/"run") == before
     first.kill(); first.join()
     trained(place/"two"/"run")
     assert same(alone, place/"two"/"run"), "a writer that was killed holds nothing"
@@ -86,9 +87,9 @@ def test_both_states_broken(place, alone):
     for name in ("last", "previous"):
         state = bytearray((run/"checkpoints"/f"{name}.pth").read_bytes()); state[len(state)//2] ^= 1
         (run/"checkpoints"/f"{name}.pth").write_bytes(state)
-    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    before = contents(run)
     said = trained(run)["error"]
-    assert "CheckpointError" in said and "last.pth" in said and "previous.pth" in said and {p: p.read_bytes() for p in before} == before
+    assert "CheckpointError" in said and "last.pth" in said and "previous.pth" in said and contents(run) == before
     for p in run.glob("checkpoints/[lp]*.pth"): p.unlink()
     assert "no such checkpoint" in trained(run)["error"] and (run/"log.jsonl").read_text(), "a run that had begun does not silently begin again"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import command
+from conftest import command, contents
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
@@ -248,10 +248,10 @@ def test_bad_configs(run, tmp_path, name):
     shutil.copytree(run, copy)
     config = json.loads((copy/"config.json").read_text()) | dict(corpus=str(run.parent/"corpus"/"atomic-300-seed0.npz"))
     (copy/"config.json").write_bytes(bad if isinstance(bad, bytes) else json.dumps({k: v for k, v in (config | bad).items() if v is not None}).encode())
-    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    before = contents(copy)
     with pytest.raises((RunError, ConfigError, DatasetError)) as refused: train(resumed_config(copy), copy, resume=True, say=lambda line: None)
     assert len(str(refused.value)) < 600 and "\n" not in str(refused.value)
-    assert {p: p.read_bytes() for p in before} == before, "nothing was overwritten"
+    assert contents(copy) == before, "nothing was overwritten"
     if isinstance(bad, bytes) or "corpus" in name or "hash" in name or "id" in name.split("_"):
         with pytest.raises((RunError, DatasetError)): run_corpus(*read_run(copy, "config"))
 

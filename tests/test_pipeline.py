@@ -11,7 +11,7 @@ import numpy as np
 import papermill
 import pytest
 import torch
-from conftest import BIN, ROOT, command
+from conftest import BIN, ROOT, command, contents
 from wandb_records import read_runs
 
 import arc_vae
@@ -150,17 +150,18 @@ def test_wandb_has_it_all_offline(smoke):
 
 
 def test_a_stage_can_be_run_again_alone(smoke):
-    before = {f: (smoke/f).read_bytes() for f in ("metrics.json", "evaluation.npz", "samples.npz", "checkpoints/vae_best.pth", "figures/errors.png")}
+    before = contents(smoke)
     for words in (("evaluate", "--run", "smoke", "--wandb", "disabled"), ("sample", "--run", "smoke", "--wandb", "disabled")):
         assert (done := command("arc-vae", *words, cwd=smoke.parents[1])).returncode == 0, done.stdout
-    assert {f: (smoke/f).read_bytes() for f in before} == before
+    after = contents(smoke)
+    assert all(after[f] == before[f] for f in ("metrics.json", "evaluation.npz", "samples.npz", "checkpoints/vae_best.pth", "figures/errors.png"))
 
 
 def test_a_run_is_not_overwritten(smoke):
-    before = {p: p.read_bytes() for p in smoke.rglob("*") if p.is_file()}
+    before = contents(smoke)
     done = command("arc-vae", "train", "--preset", "smoke", "--run", "smoke", cwd=smoke.parents[1])
     assert done.returncode == 1 and done.stdout == "Error: outputs/smoke already holds a run; choose another --run, or remove it\n"
-    assert {p: p.read_bytes() for p in smoke.rglob("*") if p.is_file()} == before
+    assert contents(smoke) == before
 
 
 def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
@@ -168,7 +169,7 @@ def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
     (tmp_path/"outputs").mkdir()
     run = tmp_path/"outputs"/"copy"
     shutil.copytree(smoke, run, ignore=shutil.ignore_patterns("wandb"))
-    before = (run/"metrics.json").read_bytes()
+    before = (run/"metrics.json").read_text()
     best = torch.load(run/"checkpoints"/"vae_best.pth", weights_only=True)
     torch.save(best | {"latent_dim": 12}, run/"checkpoints"/"vae_best.pth")
     done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
@@ -176,7 +177,7 @@ def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
     torch.save(best, run/"checkpoints"/"vae_best.pth")
     (run/"config.json").write_text(json.dumps(read(run/"config.json") | {"corpus_sha256": "0"*64}))
     done = command("arc-vae", "evaluate", "--run", "copy", cwd=tmp_path)
-    assert done.returncode == 1 and "expected the corpus of the training, sha256 000000000000" in done.stdout and (run/"metrics.json").read_bytes() == before
+    assert done.returncode == 1 and "expected the corpus of the training, sha256 000000000000" in done.stdout and (run/"metrics.json").read_text() == before
 
 
 def test_papermill_parameters_change_the_run(tmp_path):
