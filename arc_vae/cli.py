@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'run_path', 'existing_run', 'RunOutput', 'passing_on_signals', 'keeping_whole', 'execute', 'changes_from',
-           'config_from', 'main', 'train', 'evaluate', 'sample', 'run', 'verify_run', 'compare_runs', 'explore',
-           'corpus', 'corpus_make', 'corpus_check']
+           'config_from', 'main', 'train', 'evaluate', 'sample', 'run', 'numbers', 'bring_to_evaluation', 'sweep',
+           'verify_run', 'compare_runs', 'explore', 'corpus', 'corpus_make', 'corpus_check']
 
 # %% ../nbs/06_cli.ipynb #x-import-os-re-signal-subprocess-sys-tempf
 import os, re, signal, subprocess, sys, tempfile
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -235,6 +235,56 @@ def run(preset, corpus, name, settings):
     _train(cfg, path); _evaluate(path, cfg.device, cfg.wandb); _sample(path, 1000, cfg.seed, cfg.device, cfg.wandb)
     (metrics,) = read_run(path, "metrics")
     click.echo(f"{metrics['verdict']}: outputs/{path.name}/report.html")
+
+# %% ../nbs/06_cli.ipynb #numbers
+def numbers(
+    text:str,       # As in 0.25,0.5,1
+    kind,           # int or float
+    option:str,     # Named in the error
+)->list:            # The numbers
+    "Comma-separated numbers, none below zero; ClickException where one is not."
+    try: found = [kind(word) for word in text.split(",")]
+    except ValueError: found = []
+    if not found or not all(0 <= v < float("inf") for v in found): raise click.ClickException(f"{option}: expected numbers of at least 0 with commas between them, found {text!r}")
+    return found
+
+def bring_to_evaluation(
+    cfg,            # TrainConfig that the run is to have
+    path:Path,      # Its folder, maybe not there yet
+):
+    "Train, go on with or only evaluate a run, whatever is left to do; ClickException where the folder holds another run."
+    from arc_vae.evaluate import read_run
+    from arc_vae.train import MAY_CHANGE, resumed_config
+    begun, status = (path/"config.json").exists(), None
+    if begun:
+        own = asdict(resumed_config(path))
+        for field, wanted in asdict(cfg).items():
+            if own[field] != wanted and (field == "epochs" or field not in MAY_CHANGE): raise click.ClickException(f"outputs/{path.name}: {field}: the run has {own[field]!r}, the sweep asks for {wanted!r}; choose another --run, or remove that one")
+        if (path/"metrics.json").exists(): return click.echo(f"evaluated already: outputs/{path.name}")
+        if (path/"training.json").exists(): status = read_run(path, "training")[0].get("status")
+    if status not in ("completed", "early_stopped"): _train(cfg, path, resume=begun)
+    click.echo(f"evaluating: outputs/{path.name}/03_evaluate.ipynb"); execute("03_evaluate", path, device=cfg.device, wandb=cfg.wandb)
+
+@main.command()
+@_options
+@click.option("--betas", default="0.25,0.5,1,2,4", show_default=True, help="Final weights of the rate.")
+@click.option("--seeds", default="0", show_default=True, help="One training for each, on the same corpus.")
+def sweep(preset, corpus, name, settings, betas, seeds):
+    "Train and evaluate over β and seeds, one run each; the same command goes on where it was stopped."
+    from arc_vae.sweep import sweep_plan, write_sweep
+    from arc_vae.train import open_corpus
+    place, cfg, seeds = run_path(name, "sweep"), config_from(preset, corpus, settings), numbers(seeds, int, "--seeds")
+    if (place/"config.json").exists(): raise click.ClickException(f"outputs/{place.name} holds a run; choose another --run")
+    plan = lambda **more: sweep_plan(place.name, numbers(betas, float, "--betas"), seeds, preset, **changes_from(settings) | more)
+    plan()  # what cannot be is said before a corpus is made
+    shared = open_corpus(replace(cfg, seed=seeds[0]), place.parent/"corpus", say=lambda line: None)
+    runs = []
+    for i, (run_name, each) in enumerate((trainings := plan(corpus=str(Path(shared.path).resolve()))).items(), 1):
+        click.echo(f"[{i}/{len(trainings)}] {run_name}")
+        bring_to_evaluation(each, run_path(run_name))
+        runs.append(run_path(run_name))
+        text = write_sweep(runs, place)
+    click.echo(f"{text}\noutputs/{place.name}: sweep.md, sweep.json, figures/rate_distortion.png")
 
 # %% ../nbs/06_cli.ipynb #verify-run
 @main.command("verify")

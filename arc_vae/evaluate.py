@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['TARGET', 'MIN_SKILL', 'LOOKED_AT', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines', 'active_dims', 'active_units',
-           'verdict', 'assess', 'likelihood', 'part', 'unseen', 'on_arc', 'by_factor', 'read_run', 'read_log',
-           'run_corpus', 'phases', 'evaluate', 'table', 'compare', 'new_figure', 'save_figure', 'read_arrays',
-           'read_evaluation', 'figure_learning', 'figure_reconstructions', 'figure_errors', 'figure_by_factor',
-           'figure_kl', 'write_report', 'draw_evaluation']
+           'verdict', 'assess', 'likelihood', 'part', 'on_grids', 'unseen', 'on_arc', 'by_factor', 'read_run',
+           'read_log', 'run_corpus', 'phases', 'evaluate', 'table', 'compare', 'new_figure', 'save_figure',
+           'read_arrays', 'read_evaluation', 'figure_learning', 'figure_reconstructions', 'figure_errors',
+           'figure_by_factor', 'figure_kl', 'write_report', 'draw_evaluation']
 
 # %% ../nbs/03_evaluate.ipynb #x-import-base64-json-math
 import base64, json, math
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .atomic import FACTORS, KINDS
-from .checkpoint import load
+from .checkpoint import PHASES, load
 from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, arc_grids, load_corpus, rng, write_atomic, write_json
 from .evidence import importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
 from .model import VAE, gaussian_kl
@@ -116,9 +116,18 @@ def likelihood(
                 elbo=-float((arrays["distortion"][:n] + arrays["rate"][:n]).astype(np.float64).mean()))
 
 def part(arrays, which):
-    "Accuracies and elbo of some of the test grids."
+    "Accuracies and elbo of some of the grids."
     pred, x = (torch.from_numpy(arrays[k][which]) for k in ("pred", "x"))
     return dict(n_grids=len(x)) if not len(x) else dict(n_grids=len(x), **levels(pred, x), **code_cost(*(float(arrays[k][which].astype(np.float64).mean()) for k in ("distortion", "rate"))))
+
+def on_grids(
+    vae:VAE,        # Trained model
+    x:Tensor,       # uint8 (N, 16, 16), on the model's device
+    seed:int=0,     # Of the posterior samples
+)->dict:            # Accuracies with their intervals, distortion, rate, elbo, active_units
+    "The metrics of any grids."
+    sent = send(vae, x, rng("evaluate", seed))
+    return part({k: v.numpy() for k, v in sent.items()} | dict(x=x.cpu().numpy()), slice(None)) | dict(active_units=active_units(sent["mu"]))
 
 def unseen(
     train:Tensor,   # The training split, uint8 (N, 16, 16)
@@ -135,8 +144,7 @@ def on_arc(
     "Metrics on all grids of ARC-1 of at most 16x16, zero-padded: a distribution that training never saw."
     try: subsets = {name: arc_grids(name).to(vae.device) for name in ("training", "evaluation")}
     except ImportError as e: return dict(missing=str(e))
-    sent = {name: send(vae, x, rng("evaluate", seed)) | dict(x=x.cpu()) for name, x in subsets.items()}
-    return {name: part({k: v.numpy() for k, v in s.items()}, np.ones(len(s["x"]), bool)) for name, s in sent.items()}
+    return {name: on_grids(vae, x, seed) for name, x in subsets.items()}
 
 # %% ../nbs/03_evaluate.ipynb #by-factor
 def by_factor(
@@ -184,14 +192,20 @@ def run_corpus(
     return corpus.head(config["n_train"] or None, config["n_val"] or None, config["n_test"] or None)
 
 def phases(
-    log:list,       # Records of log.jsonl
-    config:dict,    # A run's config.json
+    run_dir,        # A run folder
+    test:Tensor,    # uint8 (N, 16, 16), on the device to use
+    config:dict,    # The run's config.json
     best_epoch,     # Or None
-)->dict:            # phase -> validation figures at its last epoch
-    "Validation at the end of each phase of the schedule: beta at its middle value, at its final value, and the epoch that was kept."
-    ends = {"end of first ramp": config["beta_mid_epoch"], "end of second ramp": config["beta_final_epoch"], "best": best_epoch}
+)->dict:            # phase -> validation figures at its last epoch; `test`: those of the test grids, where the checkpoint of that epoch was kept
+    "The end of each phase of the schedule: beta at its middle value, at its final value, and the epoch that was kept."
+    ends = {"end of first ramp": (config["beta_mid_epoch"], PHASES[0]), "end of second ramp": (config["beta_final_epoch"], PHASES[1]), "best": (best_epoch, "vae_best.pth")}
     keep = ("epoch", "beta", *(f"val_{k}" for k in ("distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match")))
-    return {name: {k: e[k] for k in keep} for name, end in ends.items() for e in log if e["epoch"] == end}
+    found = {}
+    for name, (end, file) in ends.items():
+        path = Path(run_dir)/"checkpoints"/file
+        for e in read_log(run_dir):
+            if e["epoch"] == end: found[name] = {k: e[k] for k in keep} | (dict(test=on_grids(load(path, test.device), test, config["seed"])) if path.exists() else {})
+    return found
 
 # %% ../nbs/03_evaluate.ipynb #evaluate
 def evaluate(
@@ -219,7 +233,7 @@ def evaluate(
         corpus=dict(path=config["corpus"], sha256=corpus.sha256, **{f"n_{s}": len(getattr(corpus, s)) for s in ("train", "val", "test")}, background_share=config["corpus_report"]["background_share"],
                     test_in_train=config["corpus_report"]["test_in_train"]),
         model=dict(preset=config["preset"], network=vae.network, latent_dim=vae.latent_dim, n_parameters=sum(p.numel() for p in vae.parameters())),
-        training=training, phases=phases(read_log(run_dir), config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]))
+        training=training, phases=phases(run_dir, x, config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]))
     write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
     write_json(run_dir/"metrics.json", metrics)
     with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track:
@@ -242,11 +256,12 @@ def table(
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:-1], widths[1:-1])), r[-1]]).rstrip() for r in rows]
     l, c, u = t["likelihood"], t["code"], t["unseen"]
+    brief = lambda m: ", ".join(f"{name} {m[key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
     lines += ["", f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f})",
               f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
-              *(f"without the {u[f'n_{k}']:,} test grids {what}: " + ", ".join(f"{name} {u[f'without_{k}'][key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
-                for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
-              *(f"ARC {name}, {a['n_grids']:,} grids: pixel {a['pixel_accuracy']:.2%} (black {a['all_background_accuracy']:.2%}), colored {a['foreground_accuracy']:.2%}, exact {a['exact_match']:.2%}, elbo {a['elbo']:.0f} nats" for name, a in metrics["arc"].items() if name != "missing")]
+              *(f"at the end of β = {p['beta']:g}: {brief(p['test'])}, elbo {p['test']['elbo']:.2f} nats" for name, p in metrics["phases"].items() if "test" in p and name != "best"),
+              *(f"without the {u[f'n_{k}']:,} test grids {what}: {brief(u[f'without_{k}'])}" for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
+              *(f"ARC {name}, {a['n_grids']:,} grids: {brief(a)}, elbo {a['elbo']:.0f} nats" for name, a in metrics["arc"].items() if name != "missing")]
     return "\n".join([*lines, f"verdict: {metrics['verdict']}" + "".join(f"\n  because {r}" for r in metrics["reasons"])])
 
 # %% ../nbs/03_evaluate.ipynb #compare
@@ -399,9 +414,9 @@ figure{margin:1.5rem 0;break-inside:avoid}img{max-width:100%;height:auto}figcapt
 <p>{{ "{:,}".format(m.test.n_grids) }} test grids, each sent through the encoder's mean. Beside every accuracy stand its 95 % interval over grids, what an entirely black picture scores, the most frequent color of each cell, the nearest training grid,
 and a linear code of as many numbers.</p>
 <div class="wide"><pre>{{ table }}</pre></div>
-{% if m.phases %}<h2>Phases of training (validation)</h2><div class="wide"><table><tr><th></th><th>epoch</th><th>β</th><th>distortion</th><th>rate</th><th>elbo</th><th>pixel accuracy</th><th>(black)</th><th>colored cells</th><th>exact grids</th></tr>
-{% for phase, p in m.phases.items() %}<tr><td>{{ phase }}</td><td>{{ p.epoch }}</td><td>{{ "{:.2f}".format(p.beta) }}</td><td>{{ "{:.2f}".format(p.val_distortion) }}</td><td>{{ "{:.2f}".format(p.val_rate) }}</td><td>{{ "{:.2f}".format(p.val_elbo) }}</td>
-<td>{{ "{:.2%}".format(p.val_pixel_accuracy) }}</td><td>{{ "{:.2%}".format(p.val_all_background_accuracy) }}</td><td>{{ "{:.1%}".format(p.val_foreground_accuracy) }}</td><td>{{ "{:.2%}".format(p.val_exact_match) }}</td></tr>{% endfor %}</table></div>{% endif %}
+{% if m.phases %}<h2>Phases of training</h2><p>Test grids where the checkpoint of that epoch was kept, validation otherwise.</p><div class="wide"><table><tr><th></th><th>epoch</th><th>β</th><th>distortion</th><th>rate</th><th>elbo</th><th>pixel accuracy</th><th>(black)</th><th>colored cells</th><th>exact grids</th></tr>
+{% for phase, p in m.phases.items() %}<tr><td>{{ phase }}</td><td>{{ p.epoch }}</td><td>{{ "{:.2f}".format(p.beta) }}</td>{% set found, of = (p.test, "") if p.test else (p, "val_") %}{% for k in ("distortion", "rate", "elbo") %}<td>{{ "{:.2f}".format(found[of + k]) }}</td>{% endfor %}
+{% for k in ("pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match") %}<td>{{ "{:.2%}".format(found[of + k]) }}</td>{% endfor %}</tr>{% endfor %}</table></div>{% endif %}
 <h2>Pictures</h2>{% for caption, data in figures %}<figure><img alt="{{ caption }}" src="data:image/png;base64,{{ data }}"><figcaption>{{ caption }}</figcaption></figure>{% endfor %}
 <h2>How to repeat it</h2><pre>make run PRESET={{ config.preset }} CORPUS={{ config.corpus }} ARGS="--set seed={{ config.seed }}"</pre>
 <p>Corpus sha256 {{ m.corpus.sha256 }}, {{ "{:.2%}".format(m.corpus.background_share) }} background; {{ m.corpus.test_in_train }} test grids also stand in its training split.

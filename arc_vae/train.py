@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import arc_vae
 from .atomic import make_corpus
-from .checkpoint import MAX_LATENT, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
+from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
 from .data import N_COLORS, GridCorpus, augment, clear_parts, corpus_report, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
 from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
 from .track import Tracker
@@ -520,6 +520,8 @@ def fit(
                 log.append(e := _record(epoch, measured, validate(vae, corpus.val, cfg), seconds, time.monotonic() - started, cfg))
                 e["best"], stop = judge([h["val_objective"] for h in log], cfg)
                 if e["best"]: export(vae, folder, epoch=e["epoch"], objective=e["val_objective"], beta=beta_at(cfg.epochs, cfg), corpus_sha256=corpus.sha256)
+                for name, end in zip(PHASES, (cfg.beta_mid_epoch, cfg.beta_final_epoch)):
+                    if e["epoch"] == end: save_checkpoint(folder/name, "vae", vae, epoch=end, objective=e["val_objective"], beta=e["beta"], corpus_sha256=corpus.sha256)
                 save_state(folder, vae, opt, log, [], time.monotonic() - started); saved = time.monotonic()
                 note("interrupted")
                 say(epoch_line(e))

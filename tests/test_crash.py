@@ -63,7 +63,7 @@ def goes_on_to_the_same(alone, name):
 
 def the_same(alone, run):
     "Compare what two runs came to; every file is whole."
-    assert same(alone, run) and whole(run, within=run) and len(verify(run)) == 5
+    assert same(alone, run) and whole(run, within=run) and len(verify(run)) == 7
     assert len((run/"log.jsonl").read_text().splitlines()) == 4
     assert json.loads((run/"training.json").read_text())["status"] == "completed"
 
