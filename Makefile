@@ -11,11 +11,12 @@ PRESET ?= default
 export WANDB_MODE ?= offline
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
-# Waiting threads spin only briefly, and freed memory stays with the process: see execute() in nbs/06_cli.ipynb
+# Waiting threads spin only briefly or not at all, and freed memory stays with the process: see execute() in nbs/06_cli.ipynb
 export GOMP_SPINCOUNT ?= 10000
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 export MALLOC_TOP_PAD_ ?= 268435456
+export OPENBLAS_NUM_THREADS ?= 1
 PIP    := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
@@ -42,7 +43,7 @@ run: $(READY) ## corpus, training, evaluation, samples into outputs/RUN; PRESET=
 
 test: $(READY) ## everything CI runs: clean and exported notebooks, lint, tests
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q --timeout 900 --durations 12 tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 900 --durations 12 tests
 
 explore: $(READY) ## open JupyterLab on the latent sliders of RUN
 	$(BIN)/arc-vae explore --run "$(RUN)"

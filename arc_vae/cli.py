@@ -55,7 +55,8 @@ class RunOutput:
 # %% ../nbs/06_cli.ipynb #passing-on-signals
 _ENVIRONMENT = dict(  # for the kernel, where nothing else is set
     GOMP_SPINCOUNT="10000",  # threads that wait spin only briefly: beside other work a training step is several times as fast, alone it is as fast as before
-    MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="1073741824", MALLOC_TOP_PAD_="268435456")  # freed blocks are kept: each step needs the same ones
+    MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="1073741824", MALLOC_TOP_PAD_="268435456",  # freed blocks are kept: each step needs the same ones
+    OPENBLAS_NUM_THREADS="1")  # numpy's, which do not sleep while they wait; torch and scikit-learn's own loops have others
 
 @contextmanager
 def passing_on_signals():

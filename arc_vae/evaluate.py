@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TARGET', 'MIN_SKILL', 'LOOKED_AT', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines', 'active_dims', 'active_units',
            'verdict', 'assess', 'likelihood', 'part', 'on_grids', 'unseen', 'on_arc', 'by_factor', 'read_run',
-           'read_log', 'run_corpus', 'phases', 'evaluate', 'table', 'compare', 'new_figure', 'save_figure',
+           'read_log', 'run_corpus', 'phases', 'lines', 'evaluate', 'table', 'compare', 'new_figure', 'save_figure',
            'read_arrays', 'read_evaluation', 'figure_learning', 'figure_reconstructions', 'figure_errors',
-           'figure_by_factor', 'figure_kl', 'write_report', 'draw_evaluation']
+           'figure_by_factor', 'figure_kl', 'figure_meaning', 'write_report', 'draw_evaluation']
 
 # %% ../nbs/03_evaluate.ipynb #x-import-base64-json-math
 import base64, json, math
@@ -20,7 +20,9 @@ from torch import Tensor
 from .atomic import FACTORS, KINDS
 from .checkpoint import PHASES, load
 from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, arc_grids, load_corpus, rng, write_atomic, write_json
+from .entropy import entropy_bound, scene_cost
 from .evidence import importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
+from .meaning import FEWEST, meaning, smoothness
 from .model import VAE, gaussian_kl
 from .track import Tracker
 from .train import IN_CONFIG, RunError, pick_device, read_json, send
@@ -169,7 +171,7 @@ def read_run(
     *names,        # JSON files in it, without their ending
 )->list:           # Their contents
     "Read a run's JSON files; RunError names the one that is missing and the command that makes it."
-    out, makers = [], dict(config="train", training="train", metrics="evaluate")
+    out, makers = [], dict(config="train", training="train", metrics="evaluate", samples="sample")
     for name in names:
         path = Path(run_dir)/f"{name}.json"
         if not path.exists(): raise RunError(f"{path} is missing: `arc-vae {makers[name]} --run {Path(run_dir).name}` makes it")
@@ -207,6 +209,18 @@ def phases(
             if e["epoch"] == end: found[name] = {k: e[k] for k in keep} | (dict(test=on_grids(load(path, test.device), test, config["seed"])) if path.exists() else {})
     return found
 
+# %% ../nbs/03_evaluate.ipynb #lines
+def lines(
+    vae:VAE,               # Trained model
+    mu:Tensor,             # Posterior means of the test grids, (N, D)
+    factors=None,          # What was drawn on them, int8 (N, objects, 7), where that is known
+    seed:int=0,            # Of the draws of the prior
+)->dict:                   # test_grids, prior_draws and, where factors are known and enough, one_object: smoothness of each
+    "How smooth straight lines are: from a test grid to the next, between draws of the prior, and between grids with one object."
+    ends = dict(test_grids=mu[:LOOKED_AT], prior_draws=torch.randn(min(LOOKED_AT, len(mu)), mu.shape[1], generator=rng("sample", seed, 3)))
+    if factors is not None: ends["one_object"] = mu[torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)][:LOOKED_AT]
+    return {name: smoothness(vae.decode, z, z.roll(1, 0)) for name, z in ends.items() if len(z) >= FEWEST or name != "one_object"}
+
 # %% ../nbs/03_evaluate.ipynb #evaluate
 def evaluate(
     run_dir,             # A run folder with a finished training
@@ -222,11 +236,19 @@ def evaluate(
     say(f"evaluating {run_dir.name} on {len(corpus.test):,} test grids")
     x = corpus.test.to(vae.device)
     test, arrays = assess(vae, corpus.train, x, config["seed"])
-    say(f"likelihood of {min(LOOKED_AT, len(x)):,} grids with {k} samples each, use of the code, grids seen before, grids of ARC")
+    say(f"  skill {test['skill']:.3f}; likelihood of {min(LOOKED_AT, len(x)):,} grids with {k} samples each")
     test["likelihood"] = likelihood(vae, x, arrays, k, config["seed"])
+    factors = corpus.factors.get("test")
+    if factors is not None: test["likelihood"]["generator"] = entropy_bound(scene_cost(arrays["x"][:LOOKED_AT], factors[:LOOKED_AT]))
+    say("  use of the code, grids seen before, straight lines")
     test["code"] = use_of_code(vae, x, *(torch.from_numpy(arrays[n]) for n in ("mu", "logvar")), rng("evaluate", config["seed"], 1), LOOKED_AT)
     test["unseen"] = unseen(corpus.train, arrays)
-    if "test" in corpus.factors: arrays["factors"] = corpus.factors["test"]; test["by_factor"] = by_factor(arrays["x"], arrays["pred"], arrays["factors"])
+    test["lines"] = lines(vae, torch.from_numpy(arrays["mu"]), factors, config["seed"])
+    if factors is not None and "val" in corpus.factors:
+        say("  what the dimensions mean")
+        arrays["factors"], test["by_factor"] = factors, by_factor(arrays["x"], arrays["pred"], factors)
+        test["meaning"] = meaning(vae.encode(corpus.val.to(vae.device)).cpu(), corpus.factors["val"], arrays["mu"], factors)
+    say("  ends of the phases, grids of ARC")
     word, reasons = verdict(test)
     metrics = dict(
         schema_version=1, status=training.pop("status"), verdict=word, reasons=reasons,
@@ -257,8 +279,10 @@ def table(
     lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:-1], widths[1:-1])), r[-1]]).rstrip() for r in rows]
     l, c, u = t["likelihood"], t["code"], t["unseen"]
     brief = lambda m: ", ".join(f"{name} {m[key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
-    lines += ["", f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f})",
+    lines += ["", f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
               f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
+              "a straight line between " + "; between ".join(f"{name.replace('_', ' ')} passes through valid grids {v['valid_between']:.0%} of the time (ends {v['valid_ends']:.0%}) and changes {v['cells_per_step']:.0f} cells a tenth of the way, {v['cells_apart']:.0f} in all" for name, v in t["lines"].items()),
+              *(["read off the numbers by a boosted probe (linear, trivial): " + ", ".join(f"{name} {p['boosted']:.2f} ({p['linear']:.2f}, {p['trivial']:.2f})" for name, p in t["meaning"]["probes"].items() if p)] if "meaning" in t else []),
               *(f"at the end of β = {p['beta']:g}: {brief(p['test'])}, elbo {p['test']['elbo']:.2f} nats" for name, p in metrics["phases"].items() if "test" in p and name != "best"),
               *(f"without the {u[f'n_{k}']:,} test grids {what}: {brief(u[f'without_{k}'])}" for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
               *(f"ARC {name}, {a['n_grids']:,} grids: {brief(a)}, elbo {a['elbo']:.0f} nats" for name, a in metrics["arc"].items() if name != "missing")]
@@ -390,6 +414,22 @@ def figure_kl(run_dir):
     ax.set_xticks(range(len(kl)), [f"z{i}" for i in order]); ax.set(ylabel="KL, nats a grid", title=f"rate {metrics['test']['rate']:.1f} nats; {metrics['test']['active_units']} active units"); ax.title.set_fontsize(8); ax.legend(fontsize=7)
     return fig
 
+# %% ../nbs/03_evaluate.ipynb #figure-meaning
+def figure_meaning(run_dir):
+    "What can be read off the numbers, and which of them say it; None where the corpus has no factors, or too few grids."
+    (metrics,) = read_run(run_dir, "metrics"); found = metrics["test"].get("meaning")
+    if not found or not found["dci"]: return None
+    fig = new_figure(10, 3); left, right = fig.subplots(1, 2)
+    at = np.arange(len(found["probes"]))
+    for shift, key in ((-.27, "boosted"), (0, "linear"), (.27, "trivial")): left.bar(at + shift, [max(0, p[key]) for p in found["probes"].values()], .25, label=key, color="lightgray" if key == "trivial" else None)
+    left.set_xticks(at, [f"{name}\n{p['kind_of_score'].replace('R2', 'R²')}" for name, p in found["probes"].items()], fontsize=7); left.set(ylim=(0, 1.05), title="read off the ten numbers, on held-out grids"); left.legend(fontsize=7)
+    share = np.array(found["dci"]["importance"]).T
+    im = right.imshow(share/np.maximum(share.sum(1, keepdims=True), 1e-9), vmin=0, vmax=1, cmap="viridis", aspect="auto"); fig.colorbar(im, ax=right, label="share of the importance")
+    right.set_xticks(range(share.shape[1]), [f"z{i}" for i in range(share.shape[1])], fontsize=7); right.set_yticks(range(len(share)), found["dci"]["factors"], fontsize=8)
+    right.set_title("grids with one object: disentanglement {disentanglement:.2f}, completeness {completeness:.2f}, informativeness {informativeness:.2f}".format(**found["dci"]) + f", MIG {found['mig']['mean']:.2f}")
+    for ax in (left, right): ax.title.set_fontsize(8)
+    return fig
+
 # %% ../nbs/03_evaluate.ipynb #x-captions-dict-figures-in-the-order-of-th
 CAPTIONS = dict(  # Figures in the order of the report
     learning="Learning curves. The rate falls as β rises; colored cells count, because black comes for free.",
@@ -397,10 +437,12 @@ CAPTIONS = dict(  # Figures in the order of the report
     errors="Where errors fall, by sort, and how many wrong cells a grid has against the all-background picture.",
     by_factor="What survives, by kind and number of objects.",
     kl="How much each of the latent dimensions says.",
+    meaning="What the numbers mean: factors of the generator, read off by probes, and the numbers that they are read from.",
     latent_map="The posterior means of the test grids, by PCA and t-SNE.",
     traversals="Each row moves one dimension and keeps the others, sorted by KL.",
     interpolations="Straight lines in the latent space between two test grids.",
-    samples="Decoded draws of the prior.")
+    samples="Decoded draws of the prior, and of a Gaussian and a mixture of Gaussians fitted to codes of training grids, beside real test grids.",
+    sample_histograms="Colors and sizes of what is on them.")
 
 TEMPLATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>arc_vae: {{ name }}</title><style>
@@ -438,5 +480,5 @@ def draw_evaluation(
     run_dir,     # An evaluated run
 )->list:         # Paths of the figures
     "Draw every figure of the evaluation from the run's files."
-    drawn = dict(learning=figure_learning, reconstructions=figure_reconstructions, errors=figure_errors, by_factor=figure_by_factor, kl=figure_kl)
+    drawn = dict(learning=figure_learning, reconstructions=figure_reconstructions, errors=figure_errors, by_factor=figure_by_factor, kl=figure_kl, meaning=figure_meaning)
     return [save_figure(fig, run_dir, name) for name, draw in drawn.items() if (fig := draw(run_dir)) is not None]

@@ -17,7 +17,7 @@ from torch import Tensor
 from .data import GRID, N_COLORS, SYMMETRIES
 from .model import VAE, distortion, rate
 from .objects import connected
-from .train import accuracies
+from .train import plain, shares
 
 # %% ../nbs/02a_evidence.ipynb #tally
 def tally(
@@ -39,11 +39,10 @@ def tally(
 RIGHT = ("pixel_accuracy", "skill", "foreground_accuracy", "foreground_precision", "balanced_color_accuracy", "object_recall", "exact_match")  # from easy to hard
 
 def judge_counts(
-    s:dict,    # Counts like tally's, summed over grids
-)->dict:       # Those of accuracies, foreground_precision, object_recall; None where there was nothing to be right about
+    s:dict,    # Counts like tally's, summed over grids; tensors, maybe with further dimensions in front
+)->dict:       # Those of shares, foreground_precision, object_recall, float64; NaN where there was nothing to be right about
     "All levels of being right, from counts."
-    share = lambda a, b: float(a)/float(b) if b > 0 else None
-    return accuracies(s | {k: float(s[k]) for k in ("exact", "grids")}) | dict(foreground_precision=share(s["hits"][1:].sum(), s["claimed"]), object_recall=share(s["objects_right"], s["objects"]))
+    return shares(s) | dict(foreground_precision=s["hits"][..., 1:].sum(-1).double()/s["claimed"], object_recall=s["objects_right"].double()/s["objects"])
 
 def ladder(
     counts:dict,               # From tally
@@ -51,9 +50,8 @@ def ladder(
 )->dict:                       # Each of RIGHT, (draws,), a share in [0, 1]; skill at most 1; NaN where there was nothing to be right about
     "All levels of being right, for one or many choices of grids."
     weights = np.ones((1, len(counts["grids"]))) if weights is None else weights
-    s = {k: torch.from_numpy(weights @ v) for k, v in counts.items()}
-    each = [judge_counts({k: v[i] for k, v in s.items()}) for i in range(len(weights))]
-    return {k: np.array([e[k] for e in each], float) for k in RIGHT}  # None becomes NaN
+    judged = judge_counts({k: torch.from_numpy(weights @ v) for k, v in counts.items()})
+    return {k: judged[k].numpy() for k in RIGHT}
 
 # %% ../nbs/02a_evidence.ipynb #resampled
 @lru_cache(maxsize=4)
@@ -91,7 +89,7 @@ def levels(
 )->dict:          # Part of metrics.json: all levels of being right, their intervals, and how many wrong cells
     "What metrics.json says about a prediction."
     counts = tally(pred, x)
-    return judge_counts({k: torch.from_numpy(v).sum(0) for k, v in counts.items()}) | dict(intervals=intervals(counts), at_most_wrong=at_most(counts["wrong"]))
+    return plain(judge_counts({k: torch.from_numpy(v).sum(0) for k, v in counts.items()})) | dict(intervals=intervals(counts), at_most_wrong=at_most(counts["wrong"]))
 
 # %% ../nbs/02a_evidence.ipynb #nearest-grids
 def nearest_grids(

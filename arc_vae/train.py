@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'IN_CONFIG', 'LOCK_SECONDS', 'CHANGES_WEIGHTS', 'MAY_CHANGE', 'CHECK_STEPS', 'TrainConfig', 'ConfigError',
-           'make_config', 'beta_at', 'lr_at', 'take_batch', 'train_step', 'train_epoch', 'count_right', 'accuracies',
-           'send', 'validate', 'judge', 'pick_device', 'open_corpus', 'RunError', 'refuse_used', 'read_json',
-           'sole_writer', 'open_run', 'epoch_line', 'summarize', 'write_log', 'track_epoch', 'Diverged', 'Interrupted',
-           'save_state', 'read_state', 'restore_state', 'resumed_config', 'asked_to_stop', 'check_finite', 'fit',
-           'introduce', 'train', 'small_run']
+           'make_config', 'beta_at', 'lr_at', 'take_batch', 'train_step', 'train_epoch', 'count_right', 'shares',
+           'plain', 'accuracies', 'send', 'validate', 'judge', 'pick_device', 'open_corpus', 'RunError', 'refuse_used',
+           'read_json', 'sole_writer', 'open_run', 'epoch_line', 'summarize', 'write_log', 'track_epoch', 'Diverged',
+           'Interrupted', 'save_state', 'read_state', 'restore_state', 'resumed_config', 'asked_to_stop',
+           'check_finite', 'fit', 'introduce', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-signal-subp
 import json, math, os, platform, signal, subprocess, threading, time
@@ -185,19 +185,29 @@ def count_right(
     return dict(cells=torch.bincount(truth, minlength=N_COLORS), hits=torch.bincount(truth[hit.flatten()], minlength=N_COLORS),
                 exact=int(hit.flatten(1).all(1).sum()), grids=len(x))
 
-# %% ../nbs/02_train.ipynb #accuracies
+# %% ../nbs/02_train.ipynb #shares
+def shares(
+    counts:dict,  # Like count_right's; tensors may have further dimensions in front
+)->dict:          # Each of the accuracies, float64; NaN where nothing was there to be right about
+    "Accuracy over all cells, colored cells, colors and whole grids, with the all-background score."
+    cells, hits, exact, grids = (torch.as_tensor(counts[k]).double() for k in ("cells", "hits", "exact", "grids"))
+    pixel, black = hits.sum(-1)/cells.sum(-1), cells[..., 0]/cells.sum(-1)
+    return dict(pixel_accuracy=pixel, all_background_accuracy=black, skill=((pixel - black)/(1 - black)).where(black < 1, math.nan),
+                foreground_accuracy=hits[..., 1:].sum(-1)/cells[..., 1:].sum(-1), balanced_color_accuracy=(hits/cells).nanmean(-1),
+                exact_match=exact/grids, per_color_accuracy=hits/cells)
+
+def plain(
+    values:dict,  # name -> tensor of one number or of several
+)->dict:          # name -> number, or list of numbers; None for a NaN
+    "Tensors as JSON can say them."
+    one = lambda v: None if v != v else v
+    return {k: one(v.item()) if v.ndim == 0 else [one(x) for x in v.tolist()] for k, v in values.items()}
+
 def accuracies(
     counts:dict,  # From count_right
-)->dict:          # Shares in [0, 1]; skill at most 1; None where nothing was there to be right
+)->dict:          # Shares in [0, 1]; skill at most 1; None where nothing was there to be right about
     "Accuracy over all cells, colored cells, colors and whole grids, with the all-background score."
-    cells, hits = counts["cells"].double(), counts["hits"].double()
-    share = lambda a, b: float(a/b) if b > 0 else None
-    pixel, black = share(hits.sum(), cells.sum()), share(cells[0], cells.sum())
-    per_color = [share(h, c) for h, c in zip(hits, cells)]
-    there = [p for p in per_color if p is not None]
-    return dict(pixel_accuracy=pixel, all_background_accuracy=black, skill=(pixel - black)/(1 - black) if black < 1 else None,
-                foreground_accuracy=share(hits[1:].sum(), cells[1:].sum()), balanced_color_accuracy=sum(there)/len(there),
-                exact_match=counts["exact"]/counts["grids"], per_color_accuracy=per_color)
+    return plain(shares(counts))
 
 # %% ../nbs/02_train.ipynb #send
 @torch.no_grad()

@@ -18,13 +18,13 @@ import arc_vae
 from arc_vae.checkpoint import load_halves
 from arc_vae.train import small_run
 
-FILES = """config.json log.jsonl training.json metrics.json report.html samples.npz evaluation.npz 02_train.ipynb 03_evaluate.ipynb 04_latent_viz.ipynb 05_sample.ipynb
-checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoints/decoder.pth figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
-figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png""".split()
+FILES = """config.json log.jsonl training.json metrics.json report.html samples.npz samples.json evaluation.npz 02_train.ipynb 03_evaluate.ipynb 04_latent_viz.ipynb 05_sample.ipynb
+checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoints/decoder.pth checkpoints/beta_mid.pth checkpoints/beta_final.pth figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
+figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png figures/sample_histograms.png figures/meaning.png""".split()
 METRICS = dict(
     corpus="path sha256 n_train n_val n_test background_share", model="preset latent_dim n_parameters", training="epochs best_epoch beta_final seconds grids_per_second device threads",
     test="""n_grids pixel_accuracy all_background_accuracy skill foreground_accuracy balanced_color_accuracy exact_match per_color_accuracy distortion rate kl_divergence elbo bits_per_grid
-    kl_per_dim active_dims active_units foreground_precision object_recall intervals at_most_wrong likelihood code unseen by_factor baselines""")
+    kl_per_dim active_dims active_units foreground_precision object_recall intervals at_most_wrong likelihood code unseen by_factor lines meaning baselines""")
 
 
 def read(path):
@@ -135,6 +135,46 @@ def test_samples_are_grids(smoke):
     s = np.load(smoke/"samples.npz")
     assert s["grids"].shape == (1000, 16, 16) and s["grids"].dtype == np.uint8 and s["z"].shape == (1000, 10) and s["grids"].max() < 10
     assert (arc_vae.load(smoke).decode(s["z"][:50]).numpy() == s["grids"][:50]).all()
+
+
+def test_samples_stand_beside_real_grids(smoke):
+    report = read(smoke/"samples.json")
+    for name in ("prior", "gaussian", "mixture"):
+        assert set(report[name]) == set(report["test"]) and report[name]["n"] == report["test"]["n"] == 1000
+        assert 0 < report[name]["valid_share"] <= 1 and 0 < report[name]["color_distance"] < 1 and report[name]["new_family_share"] <= report[name]["new_share"]
+    assert report["test"]["color_distance"] == report["test"]["size_distance"] == 0 and report["test"]["valid_share"] > .9
+
+
+def test_each_phase_is_kept_and_judged(smoke):
+    phases, test = read(smoke/"metrics.json")["phases"], read(smoke/"metrics.json")["test"]
+    assert [p["beta"] for p in phases.values()] == [1, 2, 2] and all(p["test"]["n_grids"] == 1000 and p["test"]["active_units"] > 0 for p in phases.values())
+    for key in ("pixel_accuracy", "foreground_accuracy", "elbo"): assert phases["best"]["test"][key] == pytest.approx(test[key])
+    mid = arc_vae.load(smoke/"checkpoints"/"beta_mid.pth")
+    x = torch.from_numpy(np.load(smoke/"evaluation.npz")["x"])
+    assert (mid.reconstruct(x) == x).double().mean().item() == pytest.approx(phases["end of first ramp"]["test"]["pixel_accuracy"])
+
+
+def test_the_generator_is_the_floor(smoke):
+    found = read(smoke/"metrics.json")["test"]["likelihood"]
+    assert found["n_grids"] == found["generator"]["n"] + found["generator"]["n_left_out"] == 1000 and 30 < found["generator"]["mean"] < -found["log_likelihood"] <= -found["elbo"] + .1
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(tmp_path):
+    def sweep(betas, *more): return command("arc-vae", "sweep", "--preset", "tiny", "--set", "n_corpus=300", "--set", "epochs=2", "--set", "wandb=disabled", "--betas", betas, "--run", "s", *more, cwd=tmp_path)
+    done = sweep("0.5")
+    assert done.returncode == 0 and "| 0.5 | 1 |" in done.stdout, done.stdout
+    first = contents(tmp_path/"outputs"/"s-beta0.5-seed0")
+    done = sweep("0.5,2")
+    assert done.returncode == 0 and done.stdout.count("evaluated already") == 1 and done.stdout.count("training: ") == 1, done.stdout
+    assert contents(tmp_path/"outputs"/"s-beta0.5-seed0") == first and (tmp_path/"outputs"/"s"/"figures"/"rate_distortion.png").stat().st_size
+    rows = read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]
+    assert [r["beta"] for r in rows] == [.5, 2] and [r["pixel_accuracy"] for r in rows] == [read(tmp_path/"outputs"/r["name"]/"metrics.json")["test"]["pixel_accuracy"] for r in rows]
+    (tmp_path/"outputs"/"s-beta2-seed0"/"metrics.json").unlink()
+    done = sweep("2")
+    assert done.returncode == 0 and "training: " not in done.stdout and (tmp_path/"outputs"/"s-beta2-seed0"/"metrics.json").exists(), done.stdout
+    for words, said in ((("2", "--set", "lr=0.5"), "outputs/s-beta2-seed0: lr: the run has 0.001, the sweep asks for 0.5"), (("2", "--set", "seed=3"), "seed: the sweep sets it"), (("2,x",), "--betas: expected numbers")):
+        done = sweep(*words)
+        assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("Error: ") and said in done.stdout, done.stdout
 
 
 def test_wandb_has_it_all_offline(smoke):

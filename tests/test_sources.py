@@ -69,7 +69,7 @@ import sys
 for name in {blocked}: sys.modules[name] = None
 import arc_vae
 vae = arc_vae.VAE
-from arc_vae import atomic, checkpoint, data, evaluate, latent_viz, model, sample, track, train
+from arc_vae import atomic, checkpoint, data, entropy, evaluate, evidence, latent_viz, meaning, model, sample, sweep, track, train
 assert data.picture(atomic.make_grids(2)[0]).ndim == 3 and model.make_vae().reconstruct([[1]]).shape == (1, 16, 16)
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
