@@ -62,7 +62,7 @@ def figure_sweep(
     left.plot(at("rate"), at("distortion"), color="gray", lw=.8, zorder=1)
     left.scatter([r["rate"] for r in rows], [r["distortion"] for r in rows], c=[list(groups).index(r["beta"]) for r in rows], cmap="viridis", s=22, zorder=2)
     for b, x, y in zip(groups, at("rate"), at("distortion")): left.annotate(f"β = {b:g}", (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8)
-    low, high = left.get_xlim(), left.get_ylim()
+    left.margins(.15); low, high = left.get_xlim(), left.get_ylim()
     for total in range(0, int(low[1] + high[1]) + 10, 5): left.plot([0, total], [total, 0], color="tab:blue", lw=.4, alpha=.5)
     left.set(xlabel="rate, nats a grid", ylabel="distortion, nats a grid", xlim=low, ylim=high, title="thin lines: the same elbo, 5 nats apart")
     for k, label in (("pixel_accuracy", "pixel accuracy"), ("foreground_accuracy", "colored cells"), ("exact_match", "exact grids")): right.plot(list(groups), at(k), marker="o", ms=4, label=label)

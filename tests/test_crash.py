@@ -120,7 +120,7 @@ def test_kill_loop(alone):
         name = f"loop{runs}"
         going = (alone.parent/name/"config.json").exists()
         run = begin(place, *("--resume", name) if going else (*WORDS, "--run", name), start_new_session=True)
-        try: run.communicate(timeout=rng.uniform(.2, 1.1)*whole)
+        try: run.communicate(timeout=rng.uniform(.1, .9)*whole)
         except subprocess.TimeoutExpired:
             kernels = psutil.Process(run.pid).children()
             os.killpg(run.pid, signal.SIGKILL)
