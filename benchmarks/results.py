@@ -28,8 +28,8 @@ def read(pattern, keys):
     found = []
     for path in sorted((HERE/"results").glob(pattern)):
         part = json.loads(path.read_text(encoding="utf-8"))
-        for k in keys: part = part[k]
-        found.append(part)
+        for k in keys: part = part.get(k, {})
+        if part: found.append(part)
     return found
 
 

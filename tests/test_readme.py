@@ -29,5 +29,9 @@ def test_readme_blocks_run(tmp_path):
 def test_readme_links_lead_somewhere(path):
     assert (ROOT/path).is_file()
 
+def test_readme_shows_the_results_that_are_kept():
+    done = subprocess.run([sys.executable, ROOT/"benchmarks"/"results.py"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count("\n") > 8 and done.stdout in README
+
 def test_readme_names_every_notebook():
     assert {p.stem for p in (ROOT/"nbs").glob("*.ipynb")} == set(re.findall(r"^\| `(\d\w+)`", README, re.M))
