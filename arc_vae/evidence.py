@@ -184,16 +184,15 @@ def use_of_code(
     logvar:Tensor,              # Posterior log-variances, (N, D)
     generator:torch.Generator,  # Of samples and of who gets whose code
     samples:int=1000,           # Grids and samples looked at
-)->dict:                        # aggregate_mean, aggregate_variance, marginal_kl (D); aggregate_kl, mutual_information, distortion_shuffled in nats per grid
-    "What the ten numbers are used for."
+)->dict:                        # aggregate_mean, aggregate_variance, marginal_kl (D); aggregate_kl, mutual_information, distortion_own, distortion_shuffled in nats per grid
+    "What the ten numbers are used for, and what the decoder would make of another grid's."
     n = min(samples, len(x))
     z = mu + (logvar/2).exp()*torch.randn(mu.shape, generator=generator)
-    other = z[:n].roll(1, 0).to(x.device)
-    shuffled = torch.cat([distortion(vae.logits(other[i:i + 500]), x[i:min(i + 500, n)]) for i in range(0, n, 500)]).double().mean().item()
+    paid = lambda z: torch.cat([distortion(vae.logits(z[i:i + 500].to(x.device)), x[i:min(i + 500, n)]) for i in range(0, n, 500)]).double().mean().item()
     cost = rate(mu.double(), logvar.double()).mean().item()
     kl = aggregate_kl(mu, logvar, generator, samples)
     return dict(aggregate_mean=mu.double().mean(0).tolist(), aggregate_variance=(mu.double().var(0, unbiased=False) + logvar.double().exp().mean(0)).tolist(),
-                marginal_kl=marginal_kl(mu, logvar).tolist(), aggregate_kl=kl, mutual_information=cost - kl, distortion_shuffled=shuffled)
+                marginal_kl=marginal_kl(mu, logvar).tolist(), aggregate_kl=kl, mutual_information=cost - kl, distortion_own=paid(z[:n]), distortion_shuffled=paid(z[:n].roll(1, 0)))
 
 # %% ../nbs/02a_evidence.ipynb #family
 _WEIGHTS = np.random.default_rng(0).integers(1, 1 << 63, GRID*GRID, dtype=np.uint64) | np.uint64(1)
