@@ -1,8 +1,10 @@
 """The README's table of results, from the metrics.json of the runs that are kept in results/:
 
     python benchmarks/results.py
+    python benchmarks/results.py outputs/NAME default-seed0      # keep the metrics of a run, with the name of its corpus instead of the path
 """
 import json
+import sys
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -50,4 +52,13 @@ def table():
     return "\n".join(lines)
 
 
-if __name__ == "__main__": print(table())
+def keep(run_dir, name):
+    "Copy the metrics of a run to results/."
+    metrics = json.loads((Path(run_dir)/"metrics.json").read_text(encoding="utf-8"))
+    metrics["corpus"]["path"] = Path(metrics["corpus"]["path"]).name
+    (HERE/"results"/f"{name}.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3: keep(*sys.argv[1:])
+    else: print(table())
