@@ -20,7 +20,7 @@ RUNS = {  # what the table calls them -> files, and the part of metrics.json
     "all black, other corpus": ("simplified-seed0.json", ("test", "baselines", "all_background"))}
 SHARE, NATS = "{:.2f} %", "{:.2f}"
 COLUMNS = {  # heading -> a figure of that part, its form
-    "pixel accuracy": (lambda t: 100*t["pixel_accuracy"], SHARE), "skill": (lambda t: t["skill"], "{:.3f}"), "colored cells": (lambda t: 100*t["foreground_accuracy"], "{:.1f} %"),
+    "pixel accuracy": (lambda t: 100*t["pixel_accuracy"], SHARE), "skill": (lambda t: t["skill"], "{:z.3f}"), "colored cells": (lambda t: 100*t["foreground_accuracy"], "{:.1f} %"),
     "whole objects": (lambda t: 100*t["object_recall"], "{:.1f} %"), "exact grids": (lambda t: 100*t["exact_match"], "{:.1f} %"), "distortion": (lambda t: t["distortion"], NATS), "rate": (lambda t: t["rate"], NATS),
     "D + 2R": (lambda t: t["distortion"] + 2*t["rate"], NATS), "elbo": (lambda t: t["elbo"], NATS), "active units": (lambda t: t["active_units"], "{:g}")}
 
@@ -40,7 +40,7 @@ def cell(parts, figure, form):
     try: values = [figure(p) for p in parts]
     except KeyError: return ""
     number, unit = form.replace(" %", ""), " %" if "%" in form else ""
-    return number.format(mean(values)) + (f" ± {number.format(stdev(values))}" if len(values) > 1 else "") + unit
+    return number.format(mean(values)) + (f" ± {number.format(stdev(values))}" if len(values) > 1 and stdev(values) else "") + unit
 
 
 def table():
