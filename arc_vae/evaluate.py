@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['TARGET', 'MIN_USE', 'MIN_SKILL', 'LOOKED_AT', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines', 'active_dims',
            'active_units', 'verdict', 'assess', 'likelihood', 'part', 'on_grids', 'unseen', 'on_arc', 'by_factor',
-           'read_run', 'read_log', 'run_corpus', 'phases', 'lines', 'evaluate', 'table', 'compare', 'new_figure',
-           'save_figure', 'read_arrays', 'read_evaluation', 'figure_learning', 'figure_reconstructions',
-           'figure_errors', 'figure_by_factor', 'figure_kl', 'figure_meaning', 'write_report', 'draw_evaluation']
+           'read_run', 'read_log', 'run_corpus', 'phases', 'lines', 'evaluate', 'key_figures', 'facts', 'table',
+           'compare', 'new_figure', 'save_figure', 'read_arrays', 'read_evaluation', 'figure_learning',
+           'figure_reconstructions', 'figure_errors', 'figure_by_factor', 'figure_kl', 'figure_meaning', 'write_report',
+           'draw_evaluation']
 
 # %% ../nbs/03_evaluate.ipynb #x-import-base64-json-math
 import base64, json, math
@@ -265,31 +266,43 @@ def evaluate(
         track.summary({f"test/{k}": v for k, v in test.items() if isinstance(v, int | float)} | dict(verdict=word))
     return metrics
 
-# %% ../nbs/03_evaluate.ipynb #table
-def table(
+# %% ../nbs/03_evaluate.ipynb #key-figures
+def key_figures(
     metrics:dict,  # What metrics.json holds
-)->str:            # A few lines of text
+)->list:           # Rows of text, the first one names the columns
     "The key figures beside their baselines and targets."
     t = metrics["test"]; rules = list(t["baselines"].values())
     shares = lambda k: (f"{t[k]:.2%}", "{:.2%} – {:.2%}".format(*t["intervals"][k]) if t["intervals"][k] else "", *("" if r[k] is None else f"{r[k]:.2%}" for r in rules))
     nats = lambda k: (f"{t[k]:.2f}", "", *(f"{r[k]:.2f}" if k in r else "" for r in rules))
-    rows = [("", "this model", "95 % interval", "all background", "cell's favorite", "nearest grid", f"{len(t['kl_per_dim'])} components", "target"),
+    return [("", "this model", "95 % interval", "all background", "cell's favorite", "nearest grid", f"{len(t['kl_per_dim'])} components", "target"),
             ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:.3f}", "{:.3f} – {:.3f}".format(*t["intervals"]["skill"]), *(f"{r['skill']:.3f}" for r in rules), f">= {MIN_SKILL}"),
             *((name, *shares(k), "") for name, k in (("colored cells", "foreground_accuracy"), ("of those painted, right", "foreground_precision"), ("balanced over colors", "balanced_color_accuracy"), ("whole objects", "object_recall"), ("exact grids", "exact_match"))),
             *((name, *nats(k), "") for name, k in (("distortion, nats/grid", "distortion"), ("rate = KL, nats/grid", "rate"), ("elbo, nats/grid", "elbo"), ("bits per grid", "bits_per_grid"))),
             ("active dimensions", f"{t['active_dims']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0"), ("active units", f"{t['active_units']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0")]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:-1], widths[1:-1])), r[-1]]).rstrip() for r in rows]
+
+def facts(
+    metrics:dict,  # What metrics.json holds
+)->list:           # Sentences
+    "What else there is to know, in words."
+    t = metrics["test"]
     l, c, u = t["likelihood"], t["code"], t["unseen"]
     brief = lambda m: ", ".join(f"{name} {m[key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
-    lines += ["", f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
+    return [f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
               f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
               "a straight line between " + "; between ".join(f"{name.replace('_', ' ')} passes through valid grids {v['valid_between']:.0%} of the time (ends {v['valid_ends']:.0%}) and changes {v['cells_per_step']:.0f} cells a tenth of the way, {v['cells_apart']:.0f} in all" for name, v in t["lines"].items()),
-              *(["read off the numbers by a boosted probe (linear, trivial): " + ", ".join(f"{name} {p['boosted']:.2f} ({p['linear']:.2f}, {p['trivial']:.2f})" for name, p in t["meaning"]["probes"].items() if p)] if "meaning" in t else []),
+              *(["read off the numbers by a boosted probe (linear, trivial): " + ", ".join(f"{name} {p['boosted']:.2f} ({p['linear']:.2f}, {p['trivial']:.2f})" for name, p in t["meaning"]["probes"].items() if p)] if any(t.get("meaning", {}).get("probes", {}).values()) else []),
               *(f"at the end of β = {p['beta']:g}: {brief(p['test'])}, elbo {p['test']['elbo']:.2f} nats" for name, p in metrics["phases"].items() if "test" in p and name != "best"),
               *(f"without the {u[f'n_{k}']:,} test grids {what}: {brief(u[f'without_{k}'])}" for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
               *(f"ARC {name}, {a['n_grids']:,} grids: {brief(a)}, elbo {a['elbo']:.0f} nats" for name, a in metrics["arc"].items() if name != "missing")]
-    return "\n".join([*lines, f"verdict: {metrics['verdict']}" + "".join(f"\n  because {r}" for r in metrics["reasons"])])
+
+def table(
+    metrics:dict,  # What metrics.json holds
+)->str:            # Lines of text
+    "The key figures as a table, what else there is to know, and the verdict."
+    rows = key_figures(metrics)
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:-1], widths[1:-1])), r[-1]]).rstrip() for r in rows]
+    return "\n".join([*lines, "", *facts(metrics), f"verdict: {metrics['verdict']}" + "".join(f"\n  because {r}" for r in metrics["reasons"])])
 
 # %% ../nbs/03_evaluate.ipynb #compare
 def compare(
@@ -458,7 +471,8 @@ figure{margin:1.5rem 0;break-inside:avoid}img{max-width:100%;height:auto}figcapt
 <p class="verdict"><b>{{ m.verdict }}</b> ({{ m.status }}){% for r in m.reasons %}<br>{{ r }}{% endfor %}</p>
 <p>{{ "{:,}".format(m.test.n_grids) }} test grids, each sent through the encoder's mean. Beside every accuracy stand its 95 % interval over grids, what an entirely black picture scores, the most frequent color of each cell, the nearest training grid,
 and a linear code of as many numbers.</p>
-<div class="wide"><pre>{{ table }}</pre></div>
+<div class="wide"><table>{% for row in rows %}{% set tag = "th" if loop.first else "td" %}<tr>{% for word in row %}<{{ tag }}>{{ word }}</{{ tag }}>{% endfor %}</tr>{% endfor %}</table></div>
+<ul>{% for fact in facts %}<li>{{ fact }}</li>{% endfor %}</ul>
 {% if m.phases %}<h2>Phases of training</h2><p>Test grids where the checkpoint of that epoch was kept, validation otherwise.</p><div class="wide"><table><tr><th></th><th>epoch</th><th>β</th><th>distortion</th><th>rate</th><th>elbo</th><th>pixel accuracy</th><th>(black)</th><th>colored cells</th><th>exact grids</th></tr>
 {% for phase, p in m.phases.items() %}<tr><td>{{ phase }}</td><td>{{ p.epoch }}</td><td>{{ "{:.2f}".format(p.beta) }}</td>{% set found, of = (p.test, "") if p.test else (p, "val_") %}{% for k in ("distortion", "rate", "elbo") %}<td>{{ "{:.2f}".format(found[of + k]) }}</td>{% endfor %}
 {% for k in ("pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match") %}<td>{{ "{:.2%}".format(found[of + k]) }}</td>{% endfor %}</tr>{% endfor %}</table></div>{% endif %}
@@ -475,7 +489,7 @@ def write_report(
     from jinja2 import Environment
     run_dir, (config, metrics) = Path(run_dir), read_run(run_dir, "config", "metrics")
     figures = [(text, base64.b64encode(path.read_bytes()).decode()) for name, text in CAPTIONS.items() if (path := run_dir/"figures"/f"{name}.png").exists()]
-    page = Environment(autoescape=True).from_string(TEMPLATE).render(name=run_dir.name, config=config, m=metrics, table=table(metrics), figures=figures)
+    page = Environment(autoescape=True).from_string(TEMPLATE).render(name=run_dir.name, config=config, m=metrics, rows=key_figures(metrics), facts=facts(metrics), figures=figures)
     return write_atomic(run_dir/"report.html", lambda f: f.write(page.encode()))
 
 # %% ../nbs/03_evaluate.ipynb #draw-evaluation

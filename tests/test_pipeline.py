@@ -93,7 +93,7 @@ def test_runs_are_compared(smoke, tmp_path):
 
 def test_the_report_stands_alone(smoke):
     page = (smoke/"report.html").read_text()
-    assert page.count("data:image/png;base64,") == 9 and not re.search(r"(src|href)=.(?!data:)", page) and "all background" in page
+    assert page.count("data:image/png;base64,") == 11 and not re.search(r"(src|href)=.(?!data:)", page) and "all background" in page
 
 
 def test_weights_open_in_plain_torch(tmp_path):
