@@ -219,11 +219,11 @@ def lines(
     mu:Tensor,             # Posterior means of the test grids, (N, D)
     factors=None,          # What was drawn on them, int8 (N, objects, 7), where that is known
     seed:int=0,            # Of the draws of the prior
-)->dict:                   # test_grids, prior_draws and, where factors are known and enough, one_object: smoothness of each
+)->dict:                   # test_grids, prior_draws and, where factors are known and enough, grids_with_one_object: smoothness of each
     "How smooth straight lines are: from a test grid to the next, between draws of the prior, and between grids with one object."
     ends = dict(test_grids=mu[:LOOKED_AT], prior_draws=torch.randn(min(LOOKED_AT, len(mu)), mu.shape[1], generator=rng("sample", seed, 3)))
-    if factors is not None: ends["one_object"] = mu[torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)][:LOOKED_AT]
-    return {name: smoothness(vae.decode, z, z.roll(1, 0)) for name, z in ends.items() if len(z) >= FEWEST or name != "one_object"}
+    if factors is not None: ends["grids_with_one_object"] = mu[torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)][:LOOKED_AT]
+    return {name: smoothness(vae.decode, z, z.roll(1, 0)) for name, z in ends.items() if len(z) >= FEWEST or name != "grids_with_one_object"}
 
 # %% ../nbs/03_evaluate.ipynb #evaluate
 def evaluate(
@@ -275,7 +275,7 @@ def key_figures(
     shares = lambda k: (f"{t[k]:.2%}", "{:.2%} – {:.2%}".format(*t["intervals"][k]) if t["intervals"][k] else "", *("" if r[k] is None else f"{r[k]:.2%}" for r in rules))
     nats = lambda k: (f"{t[k]:.2f}", "", *(f"{r[k]:.2f}" if k in r else "" for r in rules))
     return [("", "this model", "95 % interval", "all background", "cell's favorite", "nearest grid", f"{len(t['kl_per_dim'])} components", "target"),
-            ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:.3f}", "{:.3f} – {:.3f}".format(*t["intervals"]["skill"]), *(f"{r['skill']:.3f}" for r in rules), f">= {MIN_SKILL}"),
+            ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:z.3f}", "{:z.3f} – {:z.3f}".format(*t["intervals"]["skill"]), *(f"{r['skill']:z.3f}" for r in rules), f">= {MIN_SKILL}"),
             *((name, *shares(k), "") for name, k in (("colored cells", "foreground_accuracy"), ("of those painted, right", "foreground_precision"), ("balanced over colors", "balanced_color_accuracy"), ("whole objects", "object_recall"), ("exact grids", "exact_match"))),
             *((name, *nats(k), "") for name, k in (("distortion, nats/grid", "distortion"), ("rate = KL, nats/grid", "rate"), ("elbo, nats/grid", "elbo"), ("bits per grid", "bits_per_grid"))),
             ("active dimensions", f"{t['active_dims']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0"), ("active units", f"{t['active_units']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0")]
@@ -289,7 +289,7 @@ def facts(
     brief = lambda m: ", ".join(f"{name} {m[key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
     return [f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
               f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
-              "a straight line between " + "; between ".join(f"{name.replace('_', ' ')} passes through valid grids {v['valid_between']:.0%} of the time (ends {v['valid_ends']:.0%}) and changes {v['cells_per_step']:.0f} cells a tenth of the way, {v['cells_apart']:.0f} in all" for name, v in t["lines"].items()),
+              *(f"a straight line between two {name.replace('_', ' ')} passes through valid grids {v['valid_between']:.0%} of the time (its ends: {v['valid_ends']:.0%}); {v['cells_per_step']:.0f} cells change in each tenth of the way, {v['cells_apart']:.0f} from end to end" for name, v in t["lines"].items()),
               *(["read off the numbers by a boosted probe (linear, trivial): " + ", ".join(f"{name} {p['boosted']:.2f} ({p['linear']:.2f}, {p['trivial']:.2f})" for name, p in t["meaning"]["probes"].items() if p)] if any(t.get("meaning", {}).get("probes", {}).values()) else []),
               *(f"at the end of β = {p['beta']:g}: {brief(p['test'])}, elbo {p['test']['elbo']:.2f} nats" for name, p in metrics["phases"].items() if "test" in p and name != "best"),
               *(f"without the {u[f'n_{k}']:,} test grids {what}: {brief(u[f'without_{k}'])}" for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
@@ -462,8 +462,8 @@ CAPTIONS = dict(  # Figures in the order of the report
 
 TEMPLATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>arc_vae: {{ name }}</title><style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#222}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 .wide{overflow-x:auto}td,th{padding:.2rem .9rem .2rem 0;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}td:first-child,th:first-child{text-align:left}
 .verdict{padding:.6rem 1rem;border-left:.5rem solid {{ "#2a7d3f" if m.verdict == "pass" else "#b3261e" }};background:#f5f5f5}
 figure{margin:1.5rem 0;break-inside:avoid}img{max-width:100%;height:auto}figcaption{color:#555;font-size:.9rem}code,pre{background:#f5f5f5;padding:.1rem .3rem}pre{overflow-x:auto}
