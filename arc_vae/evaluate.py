@@ -275,7 +275,7 @@ def key_figures(
     shares = lambda k: (f"{t[k]:.2%}", "{:.2%} – {:.2%}".format(*t["intervals"][k]) if t["intervals"][k] else "", *("" if r[k] is None else f"{r[k]:.2%}" for r in rules))
     nats = lambda k: (f"{t[k]:.2f}", "", *(f"{r[k]:.2f}" if k in r else "" for r in rules))
     return [("", "this model", "95 % interval", "all background", "cell's favorite", "nearest grid", f"{len(t['kl_per_dim'])} components", "target"),
-            ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:z.3f}", "{:z.3f} – {:z.3f}".format(*t["intervals"]["skill"]), *(f"{r['skill']:z.3f}" for r in rules), f">= {MIN_SKILL}"),
+            ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:z.3f}", " – ".join(f"{v:z.3f}" for v in t["intervals"]["skill"]), *(f"{r['skill']:z.3f}" for r in rules), f">= {MIN_SKILL}"),
             *((name, *shares(k), "") for name, k in (("colored cells", "foreground_accuracy"), ("of those painted, right", "foreground_precision"), ("balanced over colors", "balanced_color_accuracy"), ("whole objects", "object_recall"), ("exact grids", "exact_match"))),
             *((name, *nats(k), "") for name, k in (("distortion, nats/grid", "distortion"), ("rate = KL, nats/grid", "rate"), ("elbo, nats/grid", "elbo"), ("bits per grid", "bits_per_grid"))),
             ("active dimensions", f"{t['active_dims']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0"), ("active units", f"{t['active_units']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0")]
