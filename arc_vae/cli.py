@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'run_path', 'existing_run', 'RunOutput', 'passing_on_signals', 'keeping_whole', 'execute', 'changes_from',
            'config_from', 'main', 'train', 'evaluate', 'sample', 'run', 'numbers', 'bring_to_evaluation', 'sweep',
-           'verify_run', 'compare_runs', 'explore', 'corpus', 'corpus_make', 'corpus_check']
+           'verify_run', 'compare_runs', 'explorer_notebook', 'explore', 'corpus', 'corpus_make', 'corpus_check']
 
 # %% ../nbs/06_cli.ipynb #x-import-os-re-signal-subprocess-sys-tempf
 import os, re, signal, subprocess, sys, tempfile
@@ -304,15 +304,25 @@ def compare_runs(names):
     from arc_vae.evaluate import compare
     click.echo(compare([existing_run(n) for n in names]))
 
+def explorer_notebook(
+    run_dir:Path,     # A run folder
+)->Path:              # explore.ipynb in it
+    "A notebook of the run's own that opens the explorer; one that is there is left as it is."
+    import nbformat
+
+    from arc_vae.data import write_atomic
+    path, v = run_dir/"explore.ipynb", nbformat.v4
+    cells = [v.new_markdown_cell(f"# {run_dir.name}\n\nRun the cell below (Shift+Enter).", id="what"), v.new_code_cell("from pathlib import Path\n\nfrom arc_vae.explorer import explore\n\nexplore(Path.cwd())", id="explore")]
+    made = v.new_notebook(cells=cells, metadata=dict(kernelspec=dict(display_name="python3", language="python", name="python3")))
+    return path if path.exists() else write_atomic(path, lambda f: f.write(nbformat.writes(made).encode()))
+
 @main.command()
 @_run_option
 def explore(name):
-    "Open JupyterLab on the latent sliders of a run (notebook 04)."
-    path = existing_run(name)
-    executed = path/"04_latent_viz.ipynb"  # the run's own copy, so that playing with it leaves the source tree alone
-    notebook = executed if executed.exists() else NOTEBOOKS/executed.name
+    "Open JupyterLab on the explorer of a run: sliders, a map of its test grids, a board to draw on."
+    notebook = explorer_notebook(existing_run(name))
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container one is root, and Jupyter would refuse
-    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", *root, str(notebook)], env=os.environ | dict(ARC_VAE_RUN=str(path))))
+    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", *root, str(notebook)]))
 
 @main.group()
 def corpus():

@@ -37,3 +37,15 @@ def smoke(workplace):
     (workplace/"said.txt").write_text(done.stdout)
     assert done.returncode == 0, done.stdout
     return workplace/"outputs"/"smoke"
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory):
+    "A small trained and evaluated run with its maps, for tests that look into a model."
+    from arc_vae.evaluate import evaluate
+    from arc_vae.latent_viz import projections
+    from arc_vae.train import small_run
+    run = small_run(tmp_path_factory.mktemp("evaluated")/"small", epochs=2, beta_final_epoch=1, n_test=100)
+    evaluate(run, "cpu", "disabled")
+    projections(run, say=lambda line: None)
+    return run
