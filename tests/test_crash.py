@@ -94,7 +94,7 @@ def test_one_process_a_run(alone):
     assert run.returncode == 0
     the_same(alone, alone.parent/"shared")
     verified = command("arc-vae", "verify", "--run", "shared", cwd=alone.parents[1])
-    assert verified.returncode == 0 and verified.stdout.count("whole") == 5, verified.stdout
+    assert verified.returncode == 0 and verified.stdout.count("whole") == 7, verified.stdout
 
 
 def test_a_signal_before_anything_happened(alone):
