@@ -206,10 +206,10 @@ def phases(
     "The end of each phase of the schedule: beta at its middle value, at its final value, and the epoch that was kept."
     ends = {"end of first ramp": (config["beta_mid_epoch"], PHASES[0]), "end of second ramp": (config["beta_final_epoch"], PHASES[1]), "best": (best_epoch, "vae_best.pth")}
     keep = ("epoch", "beta", *(f"val_{k}" for k in ("distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match")))
-    found = {}
+    found, log = {}, read_log(run_dir)
     for name, (end, file) in ends.items():
         path = Path(run_dir)/"checkpoints"/file
-        for e in read_log(run_dir):
+        for e in log:
             if e["epoch"] == end: found[name] = {k: e[k] for k in keep} | (dict(test=on_grids(load(path, test.device), test, config["seed"])) if path.exists() else {})
     return found
 
@@ -248,9 +248,9 @@ def evaluate(
     test["code"] = use_of_code(vae, x, *(torch.from_numpy(arrays[n]) for n in ("mu", "logvar")), rng("evaluate", config["seed"], 1), LOOKED_AT)
     test["unseen"] = unseen(corpus.train, arrays)
     test["lines"] = lines(vae, torch.from_numpy(arrays["mu"]), factors, config["seed"])
+    if factors is not None: arrays["factors"], test["by_factor"] = factors, by_factor(arrays["x"], arrays["pred"], factors)
     if factors is not None and "val" in corpus.factors:
         say("  what the dimensions mean")
-        arrays["factors"], test["by_factor"] = factors, by_factor(arrays["x"], arrays["pred"], factors)
         test["meaning"] = meaning(vae.encode(corpus.val.to(vae.device)).cpu(), corpus.factors["val"], arrays["mu"], factors)
     say("  ends of the phases, grids of ARC")
     word, reasons = verdict(test)

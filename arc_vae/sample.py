@@ -20,7 +20,7 @@ from .evaluate import new_figure, read_arrays, read_run, run_corpus, save_figure
 from .evidence import family
 from .meaning import valid
 from .track import Tracker
-from .train import pick_device, send
+from .train import pick_device
 
 GAUSSIANS, CODES = 20, 20_000  # of the mixture; training grids whose codes it is fitted to, and whose histograms are the measure
 
@@ -167,8 +167,8 @@ def sample(
     vae, corpus = load(run_dir, pick_device(device)), run_corpus(config)
     say(f"sampling {n:,} grids from {run_dir.name}")
     z, grids = sample_prior(vae, n, rng("sample", seed))
-    sent = send(vae, corpus.train[:CODES].to(vae.device), rng("sample", seed, 1))
-    codes = sent["mu"] + (sent["logvar"]/2).exp()*torch.randn(sent["mu"].shape, generator=rng("sample", seed, 2))
+    mean, sd = (v.cpu() for v in vae.encode(corpus.train[:CODES], scales=True))
+    codes = mean + sd*torch.randn(mean.shape, generator=rng("sample", seed, 2))
     fitted = {name: vae.decode(draw_like(codes, min(parts, len(codes)), n, seed)).cpu() for name, parts in dict(gaussian=1, mixture=GAUSSIANS).items()}
     sets = dict(prior=grids) | fitted | dict(test=corpus.test[:n])
     report = dict(seed=seed, n_codes=len(codes), gaussians=GAUSSIANS, **sample_report(sets, corpus.train))
