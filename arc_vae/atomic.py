@@ -6,15 +6,18 @@
 __all__ = ['KINDS', 'FACTORS', 'KIND_SHARES', 'MIN_SIZE', 'MAX_SIZE', 'MAX_OBJECTS', 'MAX_ATTEMPTS', 'OUTSIDE', 'NEIGHBORS',
            'RECTANGLES', 'RECTANGLE_CELLS', 'LINE_STEPS', 'LINE_SHARES', 'PATTERNS', 'PATTERN_CELLS', 'BLOCK',
            'cells_of', 'grow_blobs', 'draw_rectangles', 'draw_lines', 'symmetries', 'draw_patterns', 'draw_shapes',
-           'place', 'draw_block', 'make_grids', 'make_corpus']
+           'place', 'draw_block', 'draw_range', 'make_grids', 'fresh_grids', 'fresh_epochs', 'make_corpus',
+           'make_shards']
 
-# %% ../nbs/00a_atomic.ipynb #x-from-collections-abc-import-callable
+# %% ../nbs/00a_atomic.ipynb #x-import-os-shutil-subprocess-sys-zipfile
+import os, shutil, subprocess, sys, zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
-from .data import GRID, N_COLORS, DatasetError, clear_parts, write_atomic
+from .data import GRID, N_COLORS, SPLITS, DatasetError, clear_parts, write_atomic
 
 # %% ../nbs/00a_atomic.ipynb #x-kinds-blob-rectangle-line-pattern
 KINDS = ("blob", "rectangle", "line", "pattern")
@@ -54,12 +57,12 @@ def grow_blobs(
         blob[rows, count[rows]] = new
         count[rows] += 1
         touch[rows, new] = -9
-        touch[rows[:, None], new[:, None] + steps] += 1
+        touch[rows, new + steps[:, None]] += 1
         growing = growing[count[growing] < sizes[growing]]
-    cells = np.stack(np.divmod(blob, side), -1)
+    cells = np.stack(np.divmod(blob.T.astype(np.int16), side)).astype(np.int8)  # (2, 15, N): numpy is quick along the last axis, so that is the long one
     cells -= cells.min(1, keepdims=True)  # unused slots repeat the first cell and do not move the box
-    cells[np.arange(MAX_SIZE) >= count[:, None]] = OUTSIDE
-    return cells.astype(np.int8)
+    cells[:, np.arange(MAX_SIZE)[:, None] >= count] = OUTSIDE
+    return cells.T
 
 # %% ../nbs/00a_atomic.ipynb #draw-rectangles
 RECTANGLES = {(2, 2): 6, (3, 3): 5, (2, 3): 4, (3, 4): 3, (1, 2): 2, (2, 4): 2, (3, 5): 1, (2, 5): 1}  # sides: weight
@@ -123,7 +126,8 @@ def draw_shapes(
     cells = np.empty((len(kind), MAX_SIZE, 2), np.int8)
     for k, draw in enumerate((blobs, draw_rectangles, draw_lines, draw_patterns)):
         cells[kind == k] = draw(np.count_nonzero(kind == k), rng)
-    room = np.where(cells == OUTSIDE, 0, cells).max(1) + 1
+    ends = np.ascontiguousarray(cells.T)
+    room = np.where(ends == OUTSIDE, 0, ends).max(1).T + 1
     room[kind == KINDS.index("line")] = 1
     return cells, room
 
@@ -137,16 +141,16 @@ def place(
     rng:np.random.Generator, # Source of randomness
 )->np.ndarray:               # Size, top, left, height, width of what is visible, int8 (N, 5); -1 where dropped
     "Draw each shape on its grid at a uniform free place, clipped to the grid, or drop it after 50 tries"
-    boxes, waiting = np.full((len(rows), 5), -1, np.int8), np.arange(len(rows))
+    boxes, waiting, shapes = np.full((len(rows), 5), -1, np.int8), np.arange(len(rows)), np.ascontiguousarray(cells.T)
     for _ in range(MAX_ATTEMPTS):
-        at = cells[waiting] + rng.integers(0, GRID + 1 - room[waiting]).astype(np.int8)[:, None]
-        inside = ((at >= 0) & (at < GRID)).all(-1)
-        at = np.where(inside[..., None], at, at[:, :1])  # the first cell is always inside; repeating it changes nothing
-        flat = at[..., 0].astype(int)*GRID + at[..., 1]
-        good = (grids[rows[waiting, None], flat] == 0).all(1) & (inside.sum(1) >= MIN_SIZE)
-        done, at = waiting[good], at[good]
-        grids[rows[done, None], flat[good]] = color[done, None]
-        boxes[done] = np.column_stack([inside[good].sum(1), at.min(1), np.ptp(at, 1) + 1])
+        at = shapes[..., waiting] + rng.integers(0, GRID + 1 - room[waiting]).astype(np.int8).T[:, None]
+        inside = ((at >= 0) & (at < GRID)).all(0)
+        at = np.where(inside, at, at[:, :1])  # the first cell is always inside; repeating it changes nothing
+        flat = at[0].astype(int)*GRID + at[1]
+        good = ~grids[rows[waiting], flat].any(0) & (inside.sum(0) >= MIN_SIZE)
+        done, at = waiting[good], at[..., good]
+        grids[rows[done], flat[:, good]] = color[done]
+        boxes[done] = np.stack([inside[:, good].sum(0), *at.min(1), *np.ptp(at, 1) + 1], -1)
         waiting = waiting[~good]
         if not len(waiting):
             break
@@ -174,6 +178,17 @@ def draw_block(
         placed[rows] += 1
     return grids.reshape(n, GRID, GRID), factors
 
+# %% ../nbs/00a_atomic.ipynb #draw-range
+def draw_range(
+    start:int,  # First grid
+    stop:int,   # One past the last
+    *address,   # The seed, and whatever else says which endless row of grids this is
+):              # Yields (grids, factors) like draw_block's, block after block
+    "Grids number start to stop of a row, one block at a time"
+    for block in range(start//BLOCK, -(-stop//BLOCK)):
+        made = draw_block(np.random.default_rng(np.random.SeedSequence([address[0], block, *address[1:]])))
+        yield tuple(m[max(start - block*BLOCK, 0):stop - block*BLOCK] for m in made)
+
 # %% ../nbs/00a_atomic.ipynb #make-grids
 def make_grids(
     n:int,                         # How many grids
@@ -181,21 +196,61 @@ def make_grids(
     progress:Callable|None=None,   # Called with (grids made, n) after every block
 )->tuple:                          # Grids, uint8 (n, 16, 16); factors, int8 (n, 4, 7) in the order of `FACTORS`, -1 where there is no object
     "Draw n atomic images with their factors; grid i depends on the seed and i only"
-    grids, factors = np.empty((n, GRID, GRID), np.uint8), np.empty((n, MAX_OBJECTS, len(FACTORS)), np.int8)
-    for block, start in enumerate(range(0, n, BLOCK)):
-        part = slice(start, min(start + BLOCK, n))
-        for whole, made in zip((grids, factors), draw_block(np.random.default_rng(np.random.SeedSequence([seed, block]))), strict=True):
-            whole[part] = made[:part.stop - start]
+    grids, factors, done = np.empty((n, GRID, GRID), np.uint8), np.empty((n, MAX_OBJECTS, len(FACTORS)), np.int8), 0
+    for part in draw_range(0, n, seed):
+        here = slice(done, done := done + len(part[0]))
+        grids[here], factors[here] = part
         if progress:
-            progress(part.stop, n)
+            progress(done, n)
     return grids, factors
 
-# %% ../nbs/00a_atomic.ipynb #make-corpus
+# %% ../nbs/00a_atomic.ipynb #fresh-grids
+def fresh_grids(
+    n:int,      # Grids in an epoch
+    seed:int,   # The run's seed
+    epoch:int,  # Counted from 0
+)->np.ndarray:  # uint8 (n, 16, 16)
+    "The training grids of one epoch, drawn for it alone"
+    grids, done = np.empty((n, GRID, GRID), np.uint8), 0
+    for part, _ in draw_range(0, n, seed, epoch, 1):  # the 1 keeps these streams apart from those of make_grids, for numpy fills a short address up with zeros
+        grids[done:(done := done + len(part))] = part
+    return grids
+
+# %% ../nbs/00a_atomic.ipynb #fresh-epochs
+def fresh_epochs(
+    n:int,      # Grids in an epoch
+    seed:int,   # The run's seed
+    first:int,  # First epoch, counted from 0
+    last:int,   # One past the last
+):              # Yields (epoch, fresh_grids(n, seed, epoch)); close it to end the process early
+    "Epoch after epoch of fresh grids, the next one drawn by another process; should that be gone, this one draws"
+    code = "import sys, arc_vae.atomic\nn, seed, first, last = map(int, sys.argv[1:])\nfor epoch in range(first, last): sys.stdout.buffer.write(arc_vae.atomic.fresh_grids(n, seed, epoch))"
+    drawer = subprocess.Popen([sys.executable, "-c", code, *map(str, (n, seed, first, last))], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}, start_new_session=True)  # Ctrl+C is for this process alone
+    try:
+        for epoch in range(first, last):
+            grids = np.empty((n, GRID, GRID), np.uint8)
+            yield epoch, grids if drawer.stdout.readinto(grids) == grids.size else fresh_grids(n, seed, epoch)
+    finally:
+        drawer.kill()
+        drawer.wait()
+        drawer.stdout.close()
+
+# %% ../nbs/00a_atomic.ipynb #write-array
+def _write_array(zf, name, dtype, shape, pieces):
+    "Write an array into an open zip piece by piece, byte for byte as numpy.savez would."
+    with zf.open(f"{name}.npy", "w", force_zip64=True) as f:
+        npy.write_array_header_1_0(f, dict(descr=npy.dtype_to_descr(np.dtype(dtype)), fortran_order=False, shape=shape))
+        for piece in pieces:
+            f.write(piece.tobytes())
+
 def make_corpus(
     path:str|Path,               # Where the .npz goes; its folder is created
     n:int=100_000,               # Grids in all three splits together
     seed:int=0,                  # Same n and seed, same file
     progress:Callable|None=None, # Called with (grids made, n) after every block
+    compress:bool=True,          # False: a file that can be mapped, 284 bytes a grid
+    start:int=0,                 # Number of the first grid
 )->Path:                         # The file
     "Write n grids, split 80/10/10, and their factors; raises DatasetError if the file exists or a split would be empty"
     path = Path(path)
@@ -204,10 +259,46 @@ def make_corpus(
     if n < 10:
         raise DatasetError(f"{path}: expected at least 10 grids for three non-empty splits, found n={n}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    grids, factors = make_grids(n, seed, progress)
-    edges = [n - 2*(n//10), n - n//10]
-    names = ("train", "val", "test")
-    members = dict(zip(names, np.split(grids, edges), strict=True))
-    members |= {f"{name}_factors": f for name, f in zip(names, np.split(factors, edges), strict=True)}
+    sizes, factors, done = dict(zip(SPLITS, (n - 2*(n//10), n//10, n//10), strict=True)), {s: [] for s in SPLITS}, 0
+
+    def draw(split):
+        nonlocal done
+        for grids, drawn in draw_range(start + done, start + done + sizes[split], seed):
+            yield grids
+            factors[split].append(drawn)
+            done += len(grids)
+            if progress:
+                progress(done, n)
+
+    def write(f):
+        with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as zf:
+            for split, size in sizes.items():
+                _write_array(zf, split, np.uint8, (size, GRID, GRID), draw(split))
+            for split, size in sizes.items():
+                _write_array(zf, f"{split}_factors", np.int8, (size, MAX_OBJECTS, len(FACTORS)), factors[split])
     clear_parts(path.parent)
-    return write_atomic(path, lambda f: np.savez_compressed(f, **members))
+    return write_atomic(path, write)
+
+# %% ../nbs/00a_atomic.ipynb #make-shards
+def make_shards(
+    folder:str|Path,             # Where the shards go, 00000.npz and so on
+    n:int,                       # Grids in all of them together
+    shards:int,                  # How many files
+    seed:int=0,                  # Same n, shards and seed, same files
+    progress:Callable|None=None, # Called with (grids made, n) after every block
+    compress:bool=False,         # True: small files, which cannot be mapped
+)->Path:                         # The folder
+    "Write n grids as a folder of corpora; raises DatasetError if the folder exists or a shard would be too small"
+    folder = Path(folder)
+    if folder.exists():
+        raise DatasetError(f"{folder}: already exists; choose another name or remove it first")
+    if shards < 1 or n < 10*shards:
+        raise DatasetError(f"{folder}: expected at least 10 grids in each shard, found n={n} in {shards} shards")
+    edges, part = [n*k//shards for k in range(shards + 1)], folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        for k, (a, b) in enumerate(zip(edges, edges[1:])):
+            make_corpus(part/f"{k:05}.npz", b - a, seed, progress and (lambda done, _, a=a: progress(a + done, n)), compress, a)
+        clear_parts(folder.parent)
+        return part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

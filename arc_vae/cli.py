@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'run_path', 'existing_run', 'RunOutput', 'showing_status', 'passing_on_signals', 'keeping_whole',
            'execute', 'changes_from', 'config_from', 'main', 'train', 'evaluate', 'sample', 'run', 'numbers',
-           'bring_to_evaluation', 'one_of_many', 'sweep', 'verify_run', 'compare_runs', 'explorer_notebook', 'explore',
-           'corpus', 'corpus_make', 'corpus_check']
+           'bring_to_evaluation', 'one_of_many', 'sweep', 'verify_run', 'compare_runs', 'explorer_notebook',
+           'bench_subjects', 'explore', 'corpus', 'corpus_make', 'corpus_check']
 
 # %% ../nbs/06_cli.ipynb #x-import-json-os-re-shutil-signal-subproce
 import json, os, re, shutil, signal, subprocess, sys, tempfile, threading
@@ -165,6 +165,7 @@ def config_from(
     "Checked settings with an absolute corpus path; ClickException or ConfigError says what is wrong."
     from arc_vae.train import make_config
     changes = changes_from(settings)
+    if "preset" in changes: raise click.ClickException("--set: a preset is chosen with --preset")
     if corpus: changes["corpus"] = corpus
     if changes.get("corpus"): changes["corpus"] = str(Path(changes["corpus"]).expanduser().resolve())
     return make_config(preset, **changes)
@@ -373,6 +374,29 @@ def explorer_notebook(
     made = v.new_notebook(cells=cells, metadata=dict(kernelspec=dict(display_name="python3", language="python", name="python3")))
     return path if path.exists() else write_atomic(path, lambda f: f.write(nbformat.writes(made).encode()))
 
+@main.command("bench")
+@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
+@click.option("--corpus", default="", help="A corpus .npz.  [default: 8,000 generated grids]")
+@click.option("--steps", default=15, show_default=True, type=click.IntRange(1), help="Of training, a round.")
+@click.option("--rounds", default=8, show_default=True, type=click.IntRange(1), help="Of every subject, in turns.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def bench_subjects(subjects, corpus, steps, rounds, as_json):
+    """Measure how fast presets train and evaluate, in turns; the first is compared with each of the others.
+
+    \b
+    arc-vae bench                                   default and reference
+    arc-vae bench default default,threads=2         one setting changed
+    """
+    from arc_vae.atomic import make_grids
+    from arc_vae.bench import bench, bench_table, subject_config
+    from arc_vae.data import load_corpus
+    subjects = list(subjects) or ["default", "reference"]
+    for subject in subjects: subject_config(subject)  # what cannot be is said before a corpus is read
+    grids = load_corpus(corpus).train if corpus else make_grids(8_000)[0]
+    environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
+    result = bench(subjects, grids, steps, rounds, environment, say=lambda line: click.echo(line, err=True))
+    click.echo(json.dumps(result, indent=1) if as_json else bench_table(result))
+
 @main.command()
 @_run_option
 def explore(name):
@@ -389,10 +413,15 @@ def corpus():
 @click.option("--out", required=True, type=click.Path(), help="The .npz to write; nothing is overwritten.")
 @click.option("--n", default=100_000, show_default=True, type=click.IntRange(10), help="Grids, split 80/10/10.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed gives the same bytes.")
-def corpus_make(out, n, seed):
+@click.option("--shards", default=0, type=click.IntRange(0), help="Write a folder of so many files instead of one.")
+@click.option("--compress/--no-compress", default=None, help="Small files, or files that are mapped instead of read.  [default: one file is compressed, shards are not]")
+def corpus_make(out, n, seed, shards, compress):
     "Generate a corpus of atomic images with the factors of every object."
-    from arc_vae.atomic import make_corpus
-    with click.progressbar(length=n, label=f"{n:,} grids") as bar: make_corpus(out, n, seed, progress=lambda done, _: bar.update(done - bar.pos))
+    from arc_vae.atomic import make_corpus, make_shards
+    with click.progressbar(length=n, label=f"{n:,} grids") as bar:
+        step = lambda done, _: bar.update(done - bar.pos)
+        if shards: make_shards(out, n, shards, seed, step, bool(compress))
+        else: make_corpus(out, n, seed, step, compress is not False)
     _check(out)
 
 @corpus.command("check")

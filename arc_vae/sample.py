@@ -16,7 +16,7 @@ import torch
 from .atomic import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .checkpoint import load
 from .data import GRID, N_COLORS, picture, rng, write_atomic, write_json
-from .evaluate import new_figure, read_arrays, read_run, run_corpus, save_figure, write_report
+from .evaluate import LARGEST, new_figure, read_arrays, read_run, run_corpus, save_figure, write_report
 from .evidence import family
 from .meaning import valid
 from .track import Tracker
@@ -171,7 +171,7 @@ def sample(
     codes = mean + sd*torch.randn(mean.shape, generator=rng("sample", seed, 2))
     fitted = {name: vae.decode(draw_like(codes, min(parts, len(codes)), n, seed)).cpu() for name, parts in dict(gaussian=1, mixture=GAUSSIANS).items()}
     sets = dict(prior=grids) | fitted | dict(test=corpus.test[:n])
-    report = dict(seed=seed, n_codes=len(codes), gaussians=GAUSSIANS, **sample_report(sets, corpus.train))
+    report = dict(seed=seed, n_codes=len(codes), gaussians=GAUSSIANS, **sample_report(sets, corpus.train[:LARGEST]))
     write_atomic(run_dir/"samples.npz", lambda f: np.savez_compressed(f, z=z.numpy(), grids=grids.numpy(), **{name: sets[name].numpy() for name in ("gaussian", "mixture", "test")}))
     write_json(run_dir/"samples.json", report)
     for name, draw in dict(samples=figure_samples, sample_histograms=figure_histograms).items(): save_figure(draw(run_dir), run_dir, name)

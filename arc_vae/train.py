@@ -8,11 +8,11 @@ __all__ = ['PRESETS', 'IN_CONFIG', 'LOCK_SECONDS', 'CHANGES_WEIGHTS', 'MAY_CHANG
            'plain', 'accuracies', 'send', 'validate', 'judge', 'pick_device', 'open_corpus', 'RunError', 'refuse_used',
            'read_json', 'sole_writer', 'open_run', 'epoch_line', 'summarize', 'write_log', 'track_epoch', 'Diverged',
            'Interrupted', 'save_state', 'keep_epoch', 'read_state', 'restore_state', 'resumed_config', 'asked_to_stop',
-           'check_finite', 'fit', 'introduce', 'fit_tracked', 'take_part', 'train', 'small_run']
+           'check_finite', 'grids_by_epoch', 'fit', 'introduce', 'fit_tracked', 'take_part', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-signal-subp
 import json, math, os, platform, signal, subprocess, threading, time
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 import arc_vae
-from .atomic import make_corpus
+from .atomic import fresh_epochs, make_corpus
 from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
 from .data import N_COLORS, GridCorpus, augment, clear_parts, corpus_report, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
 from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate
@@ -53,6 +53,7 @@ class TrainConfig:
     beta_final_epoch:int = 30        # Epoch that ends the second ramp
     grad_clip:float = 200.           # Largest gradient norm, nats per grid
     patience:int = 10                # Epochs without a better validation objective, counted once the ramp has ended
+    fresh:bool = False               # Draw new training grids for every epoch, as many as the corpus has, so that none is seen twice
     augment_symmetries:bool = True   # Turn and mirror every training grid at random
     augment_colors:bool = True       # Permute the colors 1-9 of every training grid at random
     seed:int = 0                     # Initial weights, order, augmentation, noise, and the generated corpus
@@ -285,7 +286,7 @@ def open_corpus(
     if not cfg.corpus and not path.exists():
         say(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
         make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating", say))
-    corpus = load_corpus(path).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
+    corpus = load_corpus(path, Progress("reading", say)).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
     say(describe(corpus))
     return corpus
 
@@ -503,7 +504,18 @@ def check_finite(
     d, r, norm, n = measured[bad[0, 0]].tolist()
     raise Diverged(f"epoch {epoch + 1}, step {first + int(bad[0, 0])}: distortion {d/n:.4g}, rate {r/n:.4g}, gradient norm {norm:.4g}")
 
-# %% ../nbs/02_train.ipynb #record
+# %% ../nbs/02_train.ipynb #grids-by-epoch
+def grids_by_epoch(
+    cfg:TrainConfig,  # fresh, seed
+    train:Tensor,     # The training split, uint8 (N, 16, 16)
+    first:int,        # First epoch, counted from 0
+    last:int,         # One past the last
+):                    # Yields (epoch, uint8 (N, 16, 16))
+    "What each epoch trains on: the training split, or as many grids that were drawn for this epoch alone."
+    if not cfg.fresh or first == last: yield from ((epoch, train) for epoch in range(first, last)); return
+    with closing(fresh_epochs(len(train), cfg.seed, first, last)) as epochs:
+        for epoch, grids in epochs: yield epoch, torch.from_numpy(grids).to(train.device)
+
 def _record(epoch, measured, val, seconds, spent, cfg):
     "The flat record of one epoch; Diverged where a number is not finite."
     check_finite(measured, epoch)
@@ -554,9 +566,9 @@ def fit(
     note("interrupted")  # which is what it is should nobody write anything else
     try:
         with asked_to_stop() as asked:
-            for epoch in range(len(log), len(log) if stop else cfg.epochs):
+            for epoch, grids in grids_by_epoch(cfg, corpus.train, len(log), len(log) if stop else cfg.epochs):
                 progress, t, before = Progress(f"epoch {epoch + 1}/{cfg.epochs}", say), time.monotonic(), len(measured)
-                of_epoch = train_epoch(vae, opt, corpus.train, epoch, cfg, measured, after_step)
+                of_epoch = train_epoch(vae, opt, grids, epoch, cfg, measured, after_step)
                 seconds = (time.monotonic() - t)*steps/max(1, steps - before)  # of a whole epoch, also where a part was done before
                 log.append(e := _record(epoch, of_epoch, validate(vae, corpus.val, cfg), seconds, time.monotonic() - started, cfg))
                 measured = []

@@ -96,6 +96,33 @@ def corpora(folder):
     (folder/"folder.npz").mkdir(); os.mkfifo(folder/"pipe.npz"); (folder/"loop.npz").symlink_to("loop.npz")
     table |= dict(folder="found a folder", pipe="found something that is no file", loop="", gone="no such file")
     table["x"*300] = ""
+    return table | shards(folder, good, raw, bytes(stored))
+
+
+def shards(folder, good, raw, stored):
+    "name -> a bad folder of shards, or a bad file that would be mapped, and what its refusal must say."
+    table, factors = {}, {f"{s}_factors": np.zeros((20, 4, 7), np.int8) for s in good}
+
+    def shards(name, words, second, **first):
+        (folder/f"{name}.npz").mkdir()
+        np.savez(folder/f"{name}.npz"/"0.npz", **good, **first); np.savez_compressed(folder/f"{name}.npz"/"2.npz", **good, **first)
+        if isinstance(second, bytes): (folder/f"{name}.npz"/"1.npz").write_bytes(second)
+        else: np.savez(folder/f"{name}.npz"/"1.npz", **good | second)
+        table[name] = words
+    def content(name, words, data): (folder/f"{name}.npz").write_bytes(data); table[name] = words
+
+    grids, names = stored.index(b"NUMPY") + 1000, stored.index(b"PK\1\2")
+    flipped = bytearray(stored); flipped[grids] ^= 1
+    shards("shard_empty", "1.npz: expected an .npz", b""); shards("shard_cut", "1.npz: expected an .npz", raw[:len(raw)//2]); shards("shard_pickle", "1.npz: expected an .npz", pickle.dumps(Payload()))
+    shards("shard_checksum", "1.npz: member 'train': cannot be read, the file is damaged (BadZipFile: Bad CRC-32", bytes(flipped)); shards("shard_short", "1.npz: ", stored[:grids] + stored[grids + 500:])
+    shards("shard_narrow", "1.npz: member 'test': expected uint8 (N, 16, 16), found uint8 (20, 16, 9)", dict(test=good["test"][:, :, :9])); shards("shard_none", "1.npz: member 'val': expected uint8", dict(val=good["val"][:0]))
+    shards("shard_color", "1.npz: member 'train': expected colors 0-9, found 12", dict(train=good["train"] + 12)); shards("shard_objects", "1.npz: member 'train': expected uint8", dict(train=np.array([Payload()]*20, dtype=object)))
+    shards("shard_factors", "1.npz: member 'val_factors': expected int8 (N, 4, 7) like 0.npz, found int8 (N, 6, 7)", factors | dict(val_factors=np.zeros((20, 6, 7), np.int8)), **factors)
+    for name in ("shards_none", "shards_text", "shards_hidden", "shards_folder"): (folder/f"{name}.npz").mkdir(); table[name] = "found a folder without any"
+    (folder/"shards_text.npz"/"train.txt").write_text("grids"); (folder/"shards_hidden.npz"/"._0.npz").write_bytes(b"what a Mac leaves behind")
+    (folder/"shards_folder.npz"/"0.npz").mkdir(); table["shards_folder"] = "0.npz: expected an .npz file, found a folder"
+    sizes = bytearray(stored); sizes[names + 20:names + 24] = (1000).to_bytes(4, "little"); content("stored_less_than_claimed", "member 'train': cannot be read", bytes(sizes))
+    extra = bytearray(stored); extra[28:30] = (20 + 64).to_bytes(2, "little"); content("stored_elsewhere", "member 'train': ", bytes(extra))
     return table
 
 

@@ -1,0 +1,90 @@
+"""What a corpus costs as it grows: making, disk, loading, memory, the search for copies, and one epoch of batches without a model.
+
+    python benchmarks/growth.py                                    # 100 thousand and 1 million grids, in all three forms
+    python benchmarks/growth.py --n 10_000_000 --forms stored      # 10 million in one mapped file: 3 GB of disk
+"""
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+FORMS = dict(compressed="one compressed file", stored="one stored file, mapped", shards="ten stored files, mapped")
+COLUMNS = dict(make="make, s", disk="disk, MB", load="load, s", held="memory held, MB", report="copies, s", report_peak="copies, peak MB", order="order, s", epoch="epoch, s", after="then held, MB")
+
+
+def held():
+    "Memory that is this process's own, in MB; pages of mapped files belong to everybody, and can be let go."
+    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")).split()[1])/1024
+
+
+def timed(do):
+    "Wall and CPU seconds, and what came out."
+    wall, cpu = time.perf_counter(), time.process_time()
+    out = do()
+    return (time.perf_counter() - wall, time.process_time() - cpu), out
+
+
+def make(form, n, path):
+    from arc_vae.atomic import make_corpus, make_shards
+    from arc_vae.watch import Progress
+    beat = Progress(f"{n:,} grids, {form}", lambda line: print(line, file=sys.stderr, flush=True), 10)
+    seconds, _ = timed(lambda: make_shards(path, n, 10, progress=beat) if form == "shards" else make_corpus(path, n, progress=beat, compress=form == "compressed"))
+    return dict(make=seconds, disk=sum(p.stat().st_size for p in ([path] if path.is_file() else path.iterdir()))/1e6)
+
+
+def read(form, n, path):
+    import torch
+
+    from arc_vae.data import load_corpus, rng
+    torch.set_num_threads(1)
+    before = held()
+    load, corpus = timed(lambda: load_corpus(path)); loaded = held() - before
+    order, permutation = timed(lambda: torch.randperm(len(corpus.train), generator=rng("order", 0, 0)))
+    def batches():
+        for i in range(0, len(permutation), 256): corpus.train[permutation[i:i + 256]]
+    epoch, _ = timed(batches)
+    return dict(load=load, held=loaded, order=order, epoch=epoch, after=held() - before)
+
+
+def report(form, n, path):
+    from arc_vae.data import corpus_report, load_corpus
+    corpus = load_corpus(path)
+    before = held()
+    peak, done = [before], threading.Event()
+    def watch():
+        while not done.wait(.05): peak.append(held())
+    watcher = threading.Thread(target=watch); watcher.start()
+    seconds, _ = timed(lambda: corpus_report(corpus))
+    done.set(); watcher.join()
+    return dict(report=seconds, report_peak=max(peak) - before)
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--n", type=int, nargs="+", default=[100_000, 1_000_000]); ask.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
+    ask.add_argument("--folder", help="where the corpora go, and go away from (default: the system's temporary folder)"); ask.add_argument("--step", help=argparse.SUPPRESS)
+    args = ask.parse_args()
+    if args.step:
+        print(json.dumps(globals()[args.step](args.forms[0], args.n[0], Path(args.folder)) | dict(peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)))
+        return
+    print(f"| grids | form | {' | '.join(COLUMNS.values())} |\n|{'---|'*(len(COLUMNS) + 2)}", flush=True)
+    for n in args.n:
+        for form, words in FORMS.items():
+            if form not in args.forms: continue
+            found = {}
+            with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+                for step in ("make", "read", "report"):  # each in a process of its own, so that memory starts from nothing
+                    done = subprocess.run([sys.executable, __file__, "--step", step, "--n", str(n), "--forms", form, "--folder", f"{folder}/corpus" + ".npz"*(form != "shards")], stdout=subprocess.PIPE, text=True, check=True)
+                    found |= json.loads(done.stdout)
+            cells = [f"{v[0]:.1f} ({v[1]:.1f})" if isinstance(v, list) else f"{v:,.0f}" for v in (found[c] for c in COLUMNS)]
+            print(f"| {n:,} | {words} | {' | '.join(cells)} |", flush=True)
+    print(f"\nSeconds: wall (CPU); {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end.")
+
+
+if __name__ == "__main__": main()
