@@ -100,9 +100,9 @@ def move(
     left:Tensor,   # Probability of each first column, (..., 16)
 )->Tensor:         # Probability of each cell of the grid, (..., 16, 16)
     "Move a picture to where it belongs, averaging over where that may be."
-    back = torch.arange(GRID, device=shape.device)
-    back = back[:, None] - back + GRID - 1
-    rows, cols = (F.pad(p, (GRID - 1, 0))[..., back] for p in (top, left))  # rows[y, i]: probability that row i of the shape comes to lie on row y
+    at = torch.arange(GRID, device=shape.device)
+    apart = (at[:, None] - at == at[:, None, None]).float().flatten(1)  # (d, y, i): whether y is d further than i
+    rows, cols = ((p @ apart).unflatten(-1, (GRID, GRID)) for p in (top, left))  # rows[y, i]: probability that row i of the shape comes to lie on row y
     return rows @ shape @ cols.mT
 
 # %% ../nbs/00c_dials.ipynb #objectcode
@@ -170,7 +170,7 @@ class ObjectEncoder(nn.Module):
         at = torch.arange(GRID, device=shape.device)
         inside = ((at[:, None] < h[:, None, None]) & (at < w[:, None, None])).flatten(1)[:, None]
         empty = (F.softplus(logits)*inside).sum(2)  # the distortion of an empty box; each cell that is there takes its logit off
-        return (empty[which] - (logits[which] @ shape.flatten(1)[:, :, None])[..., 0] + c.caution*self.price*cost).argmin(1)
+        return (empty[which] - (logits.index_select(0, which) @ shape.flatten(1)[:, :, None])[..., 0] + c.caution*self.price*cost).argmin(1)
 
     def forward(self, x):
         c, o = self.code, find_objects(x, self.code.objects)
@@ -222,8 +222,8 @@ class ObjectDecoder(nn.Module):
 
     def forward(self, z):
         (n, k), (on, alive, color, cells) = (len(z), self.code.objects), self.objects(z)
-        cells = z.new_zeros(n*k, GRID*GRID).index_copy(0, on, (cells*alive[:, None, None]).flatten(1)).view(n, k, GRID*GRID)
-        color = z.new_zeros(n*k, N_COLORS - 1).index_copy(0, on, color).view(n, k, N_COLORS - 1)
+        cells = z.new_zeros(n*k, GRID*GRID).index_copy_(0, on, (cells*alive[:, None, None]).flatten(1)).view(n, k, GRID*GRID)
+        color = z.new_zeros(n*k, N_COLORS - 1).index_copy_(0, on, color).view(n, k, N_COLORS - 1)
         background = (1 - cells).clamp(min=1e-6).prod(1, keepdim=True)
         share = torch.cat([background, color.mT @ cells], 1)
         surprise = self.surprise.exp()/N_COLORS  # odds of anything else

@@ -84,7 +84,7 @@ def distortion(
     x:Tensor,       # Colors, uint8 (B, 16, 16)
 )->Tensor:          # Nats per grid, (B,)
     "Cross-entropy summed over cells, -log p(x|z): what each grid costs once its code is known."
-    return F.cross_entropy(logits, x.long(), reduction="none").flatten(1).sum(1)
+    return -logits.log_softmax(1).gather(1, x.long()[:, None]).flatten(1).sum(1)
 
 # %% ../nbs/01_model.ipynb #objective
 def objective(

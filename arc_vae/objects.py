@@ -26,12 +26,13 @@ def connected(
     at = (grid*_WIDE + row + 1)*_WIDE + column + 1
     cell_at = number.new_full(((len(x) + 1)*_WIDE*_WIDE,), len(grid)).index_copy(0, at, number[:-1])  # the cell that stands there; one past the last where none does
     color = torch.cat([x[grid, row, column], x.new_zeros(1)])
-    near = cell_at[at[:, None] + _AROUND.to(x.device)]
-    near = torch.where(color[near] == color[:-1, None], near, number[:-1, None])
+    pick = lambda values, at: values.index_select(0, at.flatten()).view(at.shape)  # values[at], in a third of the time
+    near = pick(cell_at, at + _AROUND.to(x.device)[:, None])
+    near = torch.where(pick(color, near) == color[:-1], near, number[:-1])
     name = number[:-1]
     while True:
-        before, name = name, name[near].amax(1).maximum(name) if len(name) else name
-        if torch.equal(name, before): return grid, row, column, torch.unique(name, return_inverse=True)[1]
+        before, name = name, pick(name, near).amax(0).maximum(name)
+        if torch.equal(name, before): return grid, row, column, ((name == number[:-1]).cumsum(0) - 1)[name]
         name = name[name]
 
 # %% ../nbs/00b_objects.ipynb #objects

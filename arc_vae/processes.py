@@ -88,7 +88,7 @@ def launch(
     *words:str,      # Its arguments, text
     say=print,       # Told each line that process 0 prints
 ):
-    "Call a function in n processes under torchrun and wait for them; JobError with what the first of them to fail had to say."
+    "Call a function in n processes under torchrun and wait for them; JobError with what went wrong there; that others were lost by it is not said."
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={n}", "--no-python", sys.executable, "-W", "ignore", "-c", _CALL, function, *words]
     source = str(Path(arc_vae.__file__).resolve().parent.parent)
     env = os.environ | dict(PYTHONPATH=os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]), PYTHONUNBUFFERED="1")
@@ -100,7 +100,7 @@ def launch(
                 if line.startswith(_FAILED): failed.append(json.loads(line[len(_FAILED):]))
                 else: say(line.rstrip("\n"))
     listen.join(5)
-    if job.returncode: raise JobError(failed[0] if failed else f"{n} processes: they ended with exit code {job.returncode}" + "".join(f"\n{line.rstrip()}" for line in noise[-3:]))
+    if job.returncode: raise JobError(min(failed)[1] if failed else f"{n} processes: they ended with exit code {job.returncode}" + "".join(f"\n{line.rstrip()}" for line in noise[-3:]))
 
 _FAILED = "\0failed "
 
@@ -126,7 +126,7 @@ def work():
     module, _, name = function.rpartition(".")
     try: getattr(__import__(module, fromlist=[name]), name)(*words)
     except BaseException as error:
-        if not isinstance(error, ProcessLost) or rank() == 0: print(_FAILED + json.dumps(str(error) or type(error).__name__), file=out, flush=True)
+        print(_FAILED + json.dumps((isinstance(error, ProcessLost), str(error) or type(error).__name__)), file=out, flush=True)
         os._exit(1)  # not waiting for the others: they wait for this one
     with suppress(RuntimeError): dist.destroy_process_group()
 

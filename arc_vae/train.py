@@ -632,6 +632,7 @@ def take_part(
     cfg, config = TrainConfig(**json.loads(settings)), read_json(Path(run_dir)/"config.json", **IN_CONFIG)
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1)//world()))
     corpus = open_corpus(cfg, Path(run_dir).parent/"corpus", say=lambda line: None)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # where one process is lost torchrun sends it to the others, which may be busy saving; while training runs it is heard
     with sole_writer(run_dir) if rank() == 0 else nullcontext(): fit_tracked(cfg, config, corpus, run_dir, resume=resume == "True")
 
 # %% ../nbs/02_train.ipynb #train

@@ -1,17 +1,27 @@
-"""Two processes that train together, through the real command line, papermill, torchrun and gloo: the same training, and nothing lost when one of them is."""
+"""Two processes that train together, under the real torchrun and gloo: the same training, and nothing lost when one of them is. Once through the command line and papermill, else straight from Python."""
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 import torch
-from conftest import BIN, command
+from conftest import BIN, ROOT, command
 from crashing import everything_opens
 
-WORDS = ("--preset", "tiny", "--set", "n_corpus=1000", "--set", "batch_size=50", "--set", "epochs=3", "--set", "threads=1", "--set", "save_minutes=0", "--set", "wandb=offline")
+SETTINGS = dict(n_corpus=1000, batch_size=50, epochs=3, threads=1, save_minutes=0, wandb="disabled")
+CODE = """
+import json, sys
+from pathlib import Path
+from arc_vae.train import make_config, resumed_config, train
+run, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
+resume = (run/"config.json").exists()
+try: train(resumed_config(run) if resume else make_config("tiny", **settings), run, resume=resume, say=lambda line: print(line, flush=True))
+except Exception as e: raise SystemExit(f"{type(e).__name__}: {e}")
+"""
 
 
 def read(path): return json.loads(path.read_text())
@@ -20,21 +30,25 @@ def read(path): return json.loads(path.read_text())
 def log(run): return [json.loads(line) for line in (run/"log.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory): return tmp_path_factory.mktemp("processes")
+def job(run, **settings):
+    "A training under way, or one that goes on."
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", CODE, str(run), json.dumps(SETTINGS | settings)], env=os.environ | dict(PYTHONPATH=str(ROOT)), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def ended(process, code=0):
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == code and "Traceback" not in said, said
+    return said
 
 
 # The reference network is smooth, so that another order of adding moves it little in 48 steps. The object code chooses shapes from a list: where two are as good, a last bit decides, and the weights part for good.
 @pytest.mark.parametrize("network, near", [("reference", 1e-3), ("objects", 2e-2)])
-def test_two_processes_train_the_same_model(place, network, near):
-    runs = []
-    for name, more in (("alone", ()), ("two", ("--processes", "2"))):
-        done = command("arc-vae", "train", *WORDS, *more, "--set", f"network={network}", "--run", f"{name}-{network}", cwd=place)
-        assert done.returncode == 0 and ("on cpu with 2 processes" in done.stdout) == bool(more) and done.stdout.count("\nepoch") == 3, done.stdout
-        runs.append(place/"outputs"/f"{name}-{network}")
+def test_two_processes_train_the_same_model(tmp_path, network, near):
+    runs = [tmp_path/"alone", tmp_path/"two"]
+    for n, run in enumerate(runs, 1): assert ("on cpu with 2 processes" in ended(job(run, processes=n, network=network))) == (n == 2)
+    assert [read(run/"training.json")["processes"] for run in runs] == [torch.load(run/"checkpoints"/"last.pth", weights_only=True)["processes"] for run in runs] == [1, 2]
     alone, two = runs
-    assert read(two/"training.json")["processes"] == torch.load(two/"checkpoints"/"last.pth", weights_only=True)["processes"] == 2 and read(alone/"training.json")["processes"] == 1
-    assert read(two/"training.json")["status"] == "completed" and not list(two.rglob("*.part"))
+    assert read(two/"training.json")["status"] == "completed" and not list(two.rglob("*.part")) and len(log(two)) == len(log(alone)) == 3
     for a, b in zip(log(two), log(alone)):
         for key in ("train_distortion", "train_rate", "val_distortion", "val_rate", "val_pixel_accuracy"): assert a[key] == pytest.approx(b[key], rel=near), key
     if network == "reference":
@@ -42,48 +56,50 @@ def test_two_processes_train_the_same_model(place, network, near):
         assert max(float((a[k] - b[k]).abs().max()) for k in a) < 1e-3
 
 
-def begun(place, name):
-    "A training of two processes in its second epoch: the command line, and the processes by rank."
-    words = [str(w) for w in (BIN/"arc-vae", "train", *WORDS, "--set", "epochs=6", "--processes", "2", "--run", name)]
-    job = subprocess.Popen(words, cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    run, ranks = place/"outputs"/name, {}
-    while job.poll() is None and not ((run/"log.jsonl").exists() and (run/"log.jsonl").read_text()): time.sleep(.02)
-    for p in psutil.Process(job.pid).children(recursive=True):
-        if "arc_vae.processes" in " ".join(p.cmdline()) and "--no-python" not in p.cmdline(): ranks[p.environ()["RANK"]] = p
+def in_its_second_epoch(process, run):
+    "Wait for it; the processes by rank."
+    while process.poll() is None and not ((run/"log.jsonl").exists() and (run/"log.jsonl").read_text()): time.sleep(.02)
+    ranks = {p.environ()["RANK"]: p for p in psutil.Process(process.pid).children(recursive=True) if "arc_vae.processes" in " ".join(p.cmdline()) and "--no-python" not in p.cmdline()}
     assert set(ranks) == {"0", "1"}
-    return job, run, ranks
+    return ranks
 
 
-def goes_on(place, run):
-    "Resumed with two processes, it trains what is left of it."
+def goes_on(run, epochs, resume):
+    "What was interrupted trains the epochs that are left."
+    assert read(run/"training.json")["status"] == "interrupted"
     before = len(log(run)); everything_opens(run)
-    done = command("arc-vae", "train", "--resume", run.name, cwd=place)
-    assert done.returncode == 0 and read(run/"training.json")["status"] == "completed" and len(log(run)) == 6 and done.stdout.count("\nepoch") == 6 - before, done.stdout
+    said = resume()
+    assert read(run/"training.json")["status"] == "completed" and len(log(run)) == epochs and said.count("\nepoch") == epochs - before, said
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
-def test_a_lost_process_ends_the_job_and_it_goes_on(place, rank):
-    job, run, ranks = begun(place, f"lost{rank}")
+def test_a_lost_process_ends_the_job_and_it_goes_on(tmp_path, rank):
+    run = tmp_path/"run"; process = job(run, processes=2, epochs=8)
+    ranks = in_its_second_epoch(process, run)
     ranks[rank].kill()
-    said, _ = job.communicate(timeout=120)
-    assert job.returncode == 1 and said.count("Traceback") == 0 and "process" in said.splitlines()[-2], said
-    assert psutil.wait_procs(ranks.values(), timeout=20)[1] == [], "none goes on alone"
-    assert read(run/"training.json")["status"] == "interrupted"
-    goes_on(place, run)
+    assert ended(process, 1).splitlines()[-1].startswith("JobError: another process of this training is gone")
+    assert psutil.wait_procs(ranks.values(), timeout=30)[1] == [], "none goes on alone"
+    goes_on(run, 8, lambda: ended(job(run)))
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
-def test_a_signal_reaches_all_processes(place, name):
-    job, run, ranks = begun(place, f"signal{name}")
-    os.kill(job.pid, getattr(signal, name))
-    said, _ = job.communicate(timeout=120)
-    assert job.returncode == (143 if name == "SIGTERM" else -9), said
+def test_no_process_outlives_its_starter(tmp_path):
+    run = tmp_path/"run"; process = job(run, processes=2, epochs=8)
+    ranks = in_its_second_epoch(process, run)
+    process.kill(); process.wait()
+    assert psutil.wait_procs(ranks.values(), timeout=60)[1] == []
+    goes_on(run, 8, lambda: ended(job(run)))
+
+
+def test_from_the_command_line_through_papermill(tmp_path):
+    words = [BIN/"arc-vae", "train", "--preset", "tiny", *(w for k, v in (SETTINGS | dict(epochs=8)).items() for w in ("--set", f"{k}={v}")), "--processes", "2", "--run", "a"]
+    process = subprocess.Popen([str(w) for w in words], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT); run = tmp_path/"outputs"/"a"
+    ranks = in_its_second_epoch(process, run)
+    process.send_signal(signal.SIGTERM)
+    assert "the state is saved, --resume goes on from here" in ended(process, 143)
     assert psutil.wait_procs(ranks.values(), timeout=30)[1] == []
-    if name == "SIGTERM": assert "the state is saved, --resume goes on from here" in said
-    goes_on(place, run)
+    goes_on(run, 8, lambda: command("arc-vae", "train", "--resume", "a", cwd=tmp_path).stdout)
 
 
 def test_what_goes_wrong_inside_is_said_outside(tmp_path):
-    done = command("arc-vae", "train", *WORDS, "--processes", "2", "--set", "lr=1e30", "--set", "grad_clip=1e30", "--run", "a", cwd=tmp_path)
-    assert done.returncode == 1 and "the last good checkpoint is kept" in done.stdout and "Traceback" not in done.stdout, done.stdout
-    assert read(tmp_path/"outputs"/"a"/"training.json")["status"] == "diverged"
+    said = ended(job(tmp_path/"run", processes=2, lr=1e30, grad_clip=1e30), 1)
+    assert "the last good checkpoint is kept" in said.splitlines()[-1] and read(tmp_path/"run"/"training.json")["status"] == "diverged"
