@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'IN_CONFIG', 'LOCK_SECONDS', 'CHANGES_WEIGHTS', 'MAY_CHANGE', 'CHECK_STEPS', 'TrainConfig', 'ConfigError',
-           'make_config', 'beta_at', 'lr_at', 'take_batch', 'train_step', 'train_epoch', 'count_right', 'shares',
-           'plain', 'accuracies', 'send', 'validate', 'judge', 'pick_device', 'open_corpus', 'RunError', 'refuse_used',
-           'read_json', 'sole_writer', 'open_run', 'epoch_line', 'summarize', 'write_log', 'track_epoch', 'Diverged',
-           'Interrupted', 'save_state', 'keep_epoch', 'read_state', 'restore_state', 'resumed_config', 'asked_to_stop',
-           'check_finite', 'grids_by_epoch', 'fit', 'introduce', 'fit_tracked', 'take_part', 'train', 'small_run']
+           'make_config', 'beta_at', 'lr_at', 'take_batch', 'costs', 'compiled', 'train_step', 'train_epoch',
+           'count_right', 'shares', 'plain', 'accuracies', 'send', 'validate', 'judge', 'pick_device', 'open_corpus',
+           'RunError', 'refuse_used', 'read_json', 'sole_writer', 'open_run', 'epoch_line', 'summarize', 'write_log',
+           'track_epoch', 'Diverged', 'Interrupted', 'save_state', 'keep_epoch', 'read_state', 'restore_state',
+           'resumed_config', 'asked_to_stop', 'check_finite', 'grids_by_epoch', 'fit', 'introduce', 'fit_tracked',
+           'take_part', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-signal-subp
 import json, math, os, platform, signal, subprocess, threading, time
@@ -59,6 +60,7 @@ class TrainConfig:
     seed:int = 0                     # Initial weights, order, augmentation, noise, and the generated corpus
     device:str = "auto"              # auto, cpu, cuda or mps
     threads:int = 0                  # CPU threads of a process; 0: as torch chooses
+    compile:str = ""                 # Backend of torch.compile, like inductor; empty: none. For the networks that it can compile whole
     processes:int = 1                # Processes that train together, one a GPU or several on a CPU
     wandb:str = "auto"               # Weights & Biases: auto, online, offline or disabled
     wandb_every:int = 5              # Epochs between pictures
@@ -88,7 +90,7 @@ def _as_type(name, value, kind):
 # %% ../nbs/02_train.ipynb #make-config
 _AT_LEAST_ONE = ("latent_dim", "epochs", "batch_size", "beta_mid_epoch", "patience", "wandb_every", "processes")
 _AT_MOST = dict(seed=2**63 - 1, latent_dim=MAX_LATENT, threads=1024, processes=1024)
-_CHOICES = dict(device=("auto", "cpu", "cuda", "mps"), wandb=("auto", "online", "offline", "disabled"), network=tuple(NETWORKS))
+_CHOICES = dict(device=("auto", "cpu", "cuda", "mps"), wandb=("auto", "online", "offline", "disabled"), network=tuple(NETWORKS), compile=("", "inductor", "cudagraphs", "aot_eager"))
 
 def make_config(
     preset:str="default",  # A name in PRESETS
@@ -139,6 +141,32 @@ def take_batch(
     x = grids[order[step*cfg.batch_size:(step + 1)*cfg.batch_size]].to(device or grids.device)
     return augment(x, rng("augment", cfg.seed, epoch, step, device=x.device), cfg.augment_symmetries, cfg.augment_colors)
 
+# %% ../nbs/02_train.ipynb #costs
+def costs(
+    vae:VAE,         # In training mode
+    x:Tensor,        # Grids, uint8 (B, 16, 16)
+    noise:Tensor,    # Standard normal, (B, D)
+)->tuple:            # Distortion and rate, nats, (B,) each
+    "What grids cost, each with one sample of its posterior: all of a step's arithmetic, and nothing that changes from step to step but its arguments."
+    mu, logvar = vae.posterior(x)
+    return distortion(vae.logits(mu + (logvar/2).exp()*noise), x), rate(mu, logvar)
+
+def compiled(
+    backend:str,   # Of torch.compile; empty: none
+    say=print,     # Told where it fails
+):                 # Like costs
+    "`costs` as one graph for each size of batch; where it cannot be compiled one warning is said, and training goes on without."
+    if not backend: return costs
+    fast = torch.compile(costs, backend=backend, fullgraph=True, dynamic=False)
+    def call(*arguments):
+        nonlocal fast
+        try: return fast(*arguments)
+        except Exception as error:  # whatever the compiler runs into
+            if fast is costs: raise
+            say(f"warning: torch.compile failed ({type(error).__name__}); training goes on without it"); fast = costs
+            return costs(*arguments)
+    return call
+
 # %% ../nbs/02_train.ipynb #train-step
 def train_step(
     vae:VAE,                        # In training mode
@@ -147,13 +175,13 @@ def train_step(
     beta:float,                     # Weight of the rate
     grad_clip:float,                # Largest gradient norm
     generator:torch.Generator,      # Of the posterior sample
+    costs=costs,                    # Maybe compiled
 )->Tensor:                          # [distortion and rate summed over the batch, gradient norm, B], on the device
     "One update of the weights, to which each process contributes its share of the batch; ProcessLost before it where one of them is gone."
     vae.charge(beta)
     n, mine = len(x), share(len(x))
     x, noise = x[mine], torch.randn(n, vae.latent_dim, generator=generator, device=x.device)[mine]
-    mu, logvar = vae.posterior(x)
-    d, r = distortion(vae.logits(mu + (logvar/2).exp()*noise), x), rate(mu, logvar)
+    d, r = costs(vae, x, noise)
     opt.zero_grad()
     if len(x): (objective(d, r, beta)*(len(x)/n)).backward()
     measured = torch.stack([d.detach().sum(), r.detach().sum()])
@@ -171,6 +199,7 @@ def train_epoch(
     cfg:TrainConfig,            # Schedules, batch size, seed
     done:list=(),               # What train_step measured in the steps that were done before
     after=None,                 # Called after each step with what was measured so far, a list
+    costs=costs,                # Maybe compiled
 )->Tensor:                      # What train_step measured, (steps, 4), on the CPU
     "Every grid once, in an order that depends on seed and epoch; from the middle where steps were done before."
     vae.train()
@@ -180,7 +209,7 @@ def train_epoch(
         progress = epoch + step/steps
         for group in opt.param_groups: group["lr"] = lr_at(progress, cfg)
         x = take_batch(grids, order, epoch, step, cfg, vae.device)
-        measured.append(train_step(vae, opt, x, beta_at(progress, cfg), cfg.grad_clip, rng("noise", cfg.seed, epoch, step, device=x.device)))
+        measured.append(train_step(vae, opt, x, beta_at(progress, cfg), cfg.grad_clip, rng("noise", cfg.seed, epoch, step, device=x.device), costs))
         if after: after(measured)
     return torch.stack(measured).cpu()
 
@@ -463,7 +492,7 @@ def restore_state(
     return found["log"], list(found["measured"].to(vae.device)), found["seconds"]
 
 # %% ../nbs/02_train.ipynb #resumed-config
-CHANGES_WEIGHTS = ("epochs", "patience", "device", "threads", "processes")
+CHANGES_WEIGHTS = ("epochs", "patience", "device", "threads", "processes", "compile")
 MAY_CHANGE = (*CHANGES_WEIGHTS, "wandb", "wandb_every", "save_minutes")
 
 def resumed_config(
@@ -540,7 +569,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
     if cfg.threads: torch.set_num_threads(cfg.threads)
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(device)
-    opt, corpus = _optimizer(vae, cfg), corpus.to(device)
+    opt, corpus, fast = _optimizer(vae, cfg), corpus.to(device), compiled(cfg.compile, say)
     log, measured, spent = restore_state(folder, vae, opt, say) if resume else ([], [], 0.)
     started, saved = time.monotonic() - spent, time.monotonic()  # a clock that is never set back
     stop, steps = bool(log) and judge([h["val_objective"] for h in log], cfg)[1], math.ceil(len(corpus.train)/cfg.batch_size)
@@ -568,7 +597,7 @@ def fit(
         with asked_to_stop() as asked:
             for epoch, grids in grids_by_epoch(cfg, corpus.train, len(log), len(log) if stop else cfg.epochs):
                 progress, t, before = Progress(f"epoch {epoch + 1}/{cfg.epochs}", say), time.monotonic(), len(measured)
-                of_epoch = train_epoch(vae, opt, grids, epoch, cfg, measured, after_step)
+                of_epoch = train_epoch(vae, opt, grids, epoch, cfg, measured, after_step, fast)
                 seconds = (time.monotonic() - t)*steps/max(1, steps - before)  # of a whole epoch, also where a part was done before
                 log.append(e := _record(epoch, of_epoch, validate(vae, corpus.val, cfg), seconds, time.monotonic() - started, cfg))
                 measured = []

@@ -2,10 +2,12 @@
 
     PYTHONPATH=FOLDER python benchmarks/speed.py pairs [--corpus corpus.npz] [--threads 1 2] [--rounds 5]     # FOLDER: see reference_pythae.py; without pythae, its rows are left out
     python benchmarks/speed.py scaling [--corpus corpus.npz] [--threads 1 2]
+    python benchmarks/speed.py processes [--rounds 3]
 
 pairs: preset `reference`, as the package trains it, as reference_loader.py does and as reference_pythae.py does: the same grids, networks, loss and batch size, each in a process of its own, in turns. A round is an epoch over the first
 --grids grids. Augmented, all three turn and recolor; plain, none does. All have the environment that `arc-vae train` sets for its kernel (see execute in arc_vae.cli), except where a row says that it has none of it.
 scaling: the package alone, all cells in turns in one process.
+processes: whole small trainings, with one process of one thread, one of two, and two of one, in turns; grids a second of the second epoch.
 """
 import argparse
 import importlib.util
@@ -26,7 +28,8 @@ from arc_vae.atomic import make_grids
 from arc_vae.bench import Worker, alternate, paired_ratio, prepare, serve, speed, train_round, using_threads
 from arc_vae.cli import _ENVIRONMENT
 from arc_vae.data import load_corpus
-from arc_vae.train import make_config
+from arc_vae.train import make_config, train
+from arc_vae.watch import read_log
 
 HERE, BATCH = Path(__file__).resolve().parent, 128
 BATCHES, PRESETS = (64, 128, 256, 512, 1024, 2048), ("default", "long", "reference")
@@ -115,9 +118,24 @@ def scaling(file, args):
     return "\n".join(lines + [f"| `{p}` | {t} | " + " | ".join(f"{b/statistics.median(steps[p, t, b]):,.0f}" for b in BATCHES) + " |" for p in PRESETS for t in args.threads])
 
 
+def processes(args):
+    "Grids a second with threads and with processes, for two presets."
+    ways, found = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}, {}
+    with tempfile.TemporaryDirectory() as place:
+        for r in range(args.rounds):
+            for preset in ("default", "reference"):
+                for name, (n, threads) in ways.items():
+                    run = Path(place)/f"{preset}-{n}-{threads}-{r}"
+                    train(make_config(preset, n_corpus=8_000, epochs=2, processes=n, threads=threads, device="cpu", wandb="disabled"), run, say=lambda line: None)
+                    found.setdefault((preset, name), []).append(read_log(run)[1]["grids_per_second"])
+            say(f"round {r + 1} of {args.rounds}")
+    lines = ["| grids/s | " + " | ".join(ways) + " |", "|---"*(len(ways) + 1) + "|"]
+    return "\n".join(lines + [f"| `{p}` | " + " | ".join(f"{statistics.median(found[p, w]):,.0f}" for w in ways) + " |" for p in ("default", "reference")])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("pairs", "scaling"))
+    parser.add_argument("table", choices=("pairs", "scaling", "processes"))
     parser.add_argument("--corpus", help="a corpus .npz; without one, grids are generated"); parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--grids", type=int, default=1024, help="of an epoch, for pairs"); parser.add_argument("--rounds", type=int, default=5, help="for pairs"); parser.add_argument("--passes", type=int, default=2, help="for scaling")
     args = parser.parse_args()
@@ -128,7 +146,7 @@ def main():
     load, start = os.getloadavg()[0], time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         np.save(file := f"{place}/grids.npy", grids)
-        text = (pairs if args.table == "pairs" else scaling)(file, args)
+        text = processes(args) if args.table == "processes" else (pairs if args.table == "pairs" else scaling)(file, args)
     print(f"{text}\n\n{os.cpu_count()} CPUs ({torch.backends.cpu.get_cpu_capability()}), load {load:.1f} before and {os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
 
 

@@ -188,20 +188,30 @@ def test_a_sweep_goes_on_where_it_was_stopped(tmp_path):
         assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("Error: ") and said in done.stdout, done.stdout
 
 
-@pytest.mark.parametrize("how", [("--jobs", "2"), ("--cluster", "local", "--slurm", "time=30")], ids=["beside each other", "submitit"])
-def test_a_sweep_of_runs_at_a_time(tmp_path, how):
-    "Two at once on this machine, and through submitit's way to a cluster and back; one of them cannot be done at first."
-    def sweep(*more): return command("arc-vae", "sweep", "--preset", "tiny", "--set", "n_corpus=300", "--set", "epochs=1", "--set", "wandb=disabled", "--betas", "0.5,2", "--run", "s", *how, *more, cwd=tmp_path)
+SWEEP = ("sweep", "--preset", "tiny", "--set", "n_corpus=300", "--set", "epochs=1", "--set", "wandb=disabled", "--run", "s", "--betas")
+
+
+def test_a_sweep_of_runs_beside_each_other(tmp_path):
+    "One of two cannot be done at first; the same command goes on with it."
     (tmp_path/"outputs"/"s-beta2-seed0").mkdir(parents=True)
     (tmp_path/"outputs"/"s-beta2-seed0"/"config.json").write_text("no json")
-    done = sweep()
-    assert done.returncode == 1 and "Error: s-beta2-seed0: not done; the same command goes on with them" in done.stdout, done.stdout
+    done = command("arc-vae", *SWEEP, "0.5,2", "--jobs", "2", cwd=tmp_path)
+    assert done.returncode == 1 and "Error: s-beta2-seed0: not done; the same command goes on with them" in done.stdout and "s-beta2-seed0: Error: " in done.stdout, done.stdout
     assert [r["beta"] for r in read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]] == [.5]
     first = contents(tmp_path/"outputs"/"s-beta0.5-seed0")
     (tmp_path/"outputs"/"s-beta2-seed0"/"config.json").unlink()
-    done = sweep()
+    done = command("arc-vae", *SWEEP, "0.5,2", "--jobs", "2", cwd=tmp_path)
     assert done.returncode == 0 and "| 2 | 1 |" in done.stdout and contents(tmp_path/"outputs"/"s-beta0.5-seed0") == first, done.stdout
-    assert [r["beta"] for r in read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]] == [.5, 2] and read(tmp_path/"outputs"/"s-beta2-seed0"/"metrics.json")["test"]["n_grids"] == 30
+    assert [r["beta"] for r in read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]] == [.5, 2]
+
+
+def test_a_sweep_goes_to_a_cluster_and_comes_back(tmp_path):
+    "Through submitit, whose jobs are processes of this machine here; Slurm itself is not there."
+    done = command("arc-vae", *SWEEP, "0.5", "--cluster", "local", "--slurm", "time=30", cwd=tmp_path)
+    assert done.returncode == 0 and "[1/1] s-beta0.5-seed0: done" in done.stdout and "| 0.5 | 1 |" in done.stdout, done.stdout
+    assert read(tmp_path/"outputs"/"s-beta0.5-seed0"/"metrics.json")["test"]["n_grids"] == 30 and any("epoch  1/1" in p.read_text() for p in (tmp_path/"outputs"/"s"/"jobs").glob("*.out"))
+    done = command("arc-vae", *SWEEP, "0.5", "--cluster", "slurm", cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("Error: ") and "Traceback" not in done.stdout, done.stdout
 
 
 CURVES = """beta lr train/distortion train/rate train/elbo train/objective train/grad_norm val/distortion val/rate val/elbo val/objective val/pixel_accuracy val/all_background_accuracy val/skill val/foreground_accuracy
