@@ -80,7 +80,7 @@ def put_together(
 class JobError(RuntimeError):
     "What went wrong in one of the processes, as it was said there."
 
-_CALL = "from arc_vae.processes import work; work()"
+_CALL = "import arc_vae.processes as own; own.work()"
 
 def launch(
     n:int,           # Processes
