@@ -43,7 +43,7 @@ run: $(READY) ## corpus, training, evaluation, samples into outputs/RUN; PRESET=
 
 test: $(READY) ## everything CI runs: clean and exported notebooks, lint, tests
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 900 --durations 12 tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 900 --durations 12 tests
 
 explore: $(READY) ## open JupyterLab on the latent sliders of RUN
 	$(BIN)/arc-vae explore --run "$(RUN)"

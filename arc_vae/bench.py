@@ -9,7 +9,7 @@ __all__ = ['THE_SAME', 'ARITHMETIC', 'ROWS', 'subject_config', 'using_threads', 
 
 # %% ../nbs/05a_bench.ipynb #x-import-json-os-subprocess-sys-tempfile-t
 import json, os, subprocess, sys, tempfile, time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -167,7 +167,8 @@ class Worker:
 
     def __exit__(self, *error):
         self.process.kill(); self.process.wait()
-        self.process.stdin.close(); self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError): pipe.close()  # what it was not told any more
 
 # %% ../nbs/05a_bench.ipynb #peak-memory
 def peak_memory(

@@ -340,9 +340,9 @@ def sweep(preset, corpus, name, settings, betas, seeds, jobs, cluster, slurm):
             click.echo(f"[{i}/{len(trainings)}] {run_name}")
             bring_to_evaluation(each, run_path(run_name)); done(run_name)
     else:
-        commands = {n: [sys.executable, "-c", "from arc_vae.cli import main; main()", "one", "--run", n, json.dumps(asdict(each))] for n, each in trainings.items()}
+        commands = {n: [sys.executable, "-c", "import arc_vae.cli; arc_vae.cli.main()", "one", "--run", n, json.dumps(asdict(each))] for n, each in trainings.items()}
         ended = run_there(commands, place/"jobs", cluster, jobs, say=click.echo, done=done, options=options) if cluster else run_here(commands, jobs, say=click.echo, done=done)
-        if failed := [n for n in trainings if ended.get(n)]: raise click.ClickException(f"{', '.join(failed)}: not done; the same command goes on with them")
+        if failed := [n for n in trainings if ended.get(n) != 0]: raise click.ClickException(f"{', '.join(failed)}: not done; the same command goes on with them")
     click.echo(f"{(place/'sweep.md').read_text()}outputs/{place.name}: sweep.md, sweep.json, figures/rate_distortion.png")
 
 # %% ../nbs/06_cli.ipynb #verify-run

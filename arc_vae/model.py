@@ -58,9 +58,10 @@ def reparameterize(
     mu:Tensor,                       # Posterior means, (B, D)
     logvar:Tensor,                   # Posterior log-variances, (B, D)
     generator:torch.Generator=None,  # On the device of mu
+    noise:Tensor=None,               # Standard normal, (B, D), where it has been drawn already
 )->Tensor:                           # z, (B, D)
     "A sample of the posterior that is differentiable in its parameters (Kingma & Welling 2014, sec. 2.4)."
-    return mu + (logvar/2).exp()*torch.randn(mu.shape, generator=generator, device=mu.device)
+    return mu + (logvar/2).exp()*(torch.randn(mu.shape, generator=generator, device=mu.device) if noise is None else noise)
 
 # %% ../nbs/01_model.ipynb #gaussian-kl
 def gaussian_kl(

@@ -27,7 +27,7 @@ import arc_vae
 from .atomic import fresh_epochs, make_corpus
 from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
 from .data import N_COLORS, GridCorpus, augment, clear_parts, corpus_report, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
-from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate
+from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
 from .processes import ProcessLost, add_gradients, add_up, launch, put_together, rank, share, world
 from .track import Tracker
 from .watch import Progress, clock, read_log
@@ -149,7 +149,7 @@ def costs(
 )->tuple:            # Distortion and rate, nats, (B,) each
     "What grids cost, each with one sample of its posterior: all of a step's arithmetic, and nothing that changes from step to step but its arguments."
     mu, logvar = vae.posterior(x)
-    return distortion(vae.logits(mu + (logvar/2).exp()*noise), x), rate(mu, logvar)
+    return distortion(vae.logits(reparameterize(mu, logvar, noise=noise)), x), rate(mu, logvar)
 
 def compiled(
     backend:str,   # Of torch.compile; empty: none
@@ -264,7 +264,7 @@ def send(
         x = grids[i:i + batch_size].to(getattr(vae, "device", grids.device))
         mu, logvar = vae.posterior(x)
         if noise is None: noise = torch.randn(len(grids), mu.shape[1], generator=generator)
-        z = mu + (logvar/2).exp()*noise[i:i + batch_size].to(mu.device)
+        z = reparameterize(mu, logvar, noise=noise[i:i + batch_size].to(mu.device))
         parts[i] = dict(mu=mu, logvar=logvar, pred=vae.logits(mu).argmax(1).to(torch.uint8), distortion=distortion(vae.logits(z), x), rate=rate(mu, logvar))
         if progress: progress(i + len(x), len(grids))
     return {k: v.cpu() for k, v in put_together(parts, len(grids), alone).items()}

@@ -24,6 +24,14 @@ def contents(folder):
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
+LONG = ("test_pipeline", "test_crash", "test_processes", "test_readme", "test_notebooks", "test_crash_points", "test_hostile", "test_browser")
+
+
+def pytest_collection_modifyitems(items):
+    "The files that take longest come first, so that two processes end at about the same time."
+    items.sort(key=lambda item: LONG.index(name) if (name := item.path.stem) in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory):
     "A folder with a space in its name, to work in as a person would."
