@@ -8,7 +8,7 @@ __all__ = ['rank', 'world', 'share', 'ProcessLost', 'add_up', 'add_gradients', '
 
 # %% ../nbs/01d_processes.ipynb #x-import-json-os-signal-subprocess-sys-thr
 import json, os, signal, subprocess, sys, threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def add_up(
 ):
     "Put the sum over all processes into each tensor; ProcessLost where one of them is gone."
     if world() == 1: return
-    for kind in {t.dtype for t in tensors}:
+    for kind in dict.fromkeys(t.dtype for t in tensors):  # in the same order everywhere, which a set does not promise
         some = [t for t in tensors if t.dtype == kind]
         flat = torch.cat([t.reshape(-1) for t in some])  # one message, not one for each
         try: dist.all_reduce(flat)
@@ -119,7 +119,9 @@ def work():
     function, words = sys.argv[1], sys.argv[2:]
     cuda = torch.cuda.is_available()
     if cuda: torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if cuda and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]) else "gloo", timeout=timedelta(minutes=10))
+    number, all_of_them = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=number == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True")
+    dist.init_process_group("nccl" if cuda and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]) else "gloo", store=store, rank=number, world_size=all_of_them, timeout=timedelta(minutes=10))
     out = sys.stdout
     if rank(): sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process lives)
     else: threading.Thread(target=_watch_starter, daemon=True).start()
@@ -128,7 +130,10 @@ def work():
     except BaseException as error:
         print(_FAILED + json.dumps((isinstance(error, ProcessLost), str(error) or type(error).__name__)), file=out, flush=True)
         os._exit(1)  # not waiting for the others: they wait for this one
-    with suppress(RuntimeError): dist.destroy_process_group()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if store.add("finished", 1) == all_of_them: store.set("all finished", "")
+    store.wait(["all finished"], timedelta(days=1))  # a process that leaves early takes its connections with it, while others are still reading
+    dist.destroy_process_group()
 
 def _watch_starter():
     sys.stdin.read()  # comes back when the starter is gone
@@ -138,5 +143,5 @@ def _watch_starter():
 def say_hello():
     "Process 0 says how many processes have found each other, and the sum of their numbers."
     total = torch.tensor([float(rank())]); add_up([total])
-    rows = put_together({rank(): dict(square=torch.tensor([rank()**2]))}, world())
-    print(f"{world()} processes, numbers sum to {total.item():g}, squares {rows['square'].tolist()}")
+    rows = put_together({rank(): dict(square=torch.tensor([rank()**2]), half=torch.tensor([rank()/2]), small=torch.tensor([rank()], dtype=torch.uint8))}, world())
+    print(f"{world()} processes, numbers sum to {total.item():g}, squares {rows['square'].tolist()}, halves {rows['half'].tolist()}")

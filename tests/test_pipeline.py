@@ -61,7 +61,7 @@ def test_a_terminal_shows_how_far_it_is(tmp_path):
     os.close(terminal)
     assert run.wait(60) == 0
     seen = seen.decode()
-    assert re.search(r"\x1b\[2Kepoch 1/3: \d+%, \d+:\d\d left\r", seen) and len(re.findall(r"^epoch  \d/3 ", seen.replace("\x1b[2K", ""), re.M)) == 3
+    assert re.search(r"\x1b\[2Kepoch 1/3: \d+%, \d+:\d\d left\r", seen) and len(re.findall(r"[\r\n]epoch  \d/3 ", seen.replace("\x1b[2K", ""))) == 3
     assert "\x1b" not in (tmp_path/"outputs"/"a"/"02_train.ipynb").read_text() and "\\u001b" not in (tmp_path/"outputs"/"a"/"02_train.ipynb").read_text()
 
 
