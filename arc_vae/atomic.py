@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from .data import GRID, N_COLORS, SPLITS, DatasetError, clear_parts, write_atomic
+from .data import GRID, N_COLORS, SPLITS, DatasetError, child_environment, clear_parts, write_atomic
 
 # %% ../nbs/00a_atomic.ipynb #x-kinds-blob-rectangle-line-pattern
 KINDS = ("blob", "rectangle", "line", "pattern")
@@ -226,7 +226,7 @@ def fresh_epochs(
     "Epoch after epoch of fresh grids, the next one drawn by another process; should that be gone, this one draws"
     code = "import sys, arc_vae.atomic\nn, seed, first, last = map(int, sys.argv[1:])\nfor epoch in range(first, last): sys.stdout.buffer.write(arc_vae.atomic.fresh_grids(n, seed, epoch))"
     drawer = subprocess.Popen([sys.executable, "-c", code, *map(str, (n, seed, first, last))], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}, start_new_session=True)  # Ctrl+C is for this process alone
+                              env=child_environment(), start_new_session=True)  # Ctrl+C is for this process alone
     try:
         for epoch in range(first, last):
             grids = np.empty((n, GRID, GRID), np.uint8)

@@ -18,8 +18,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-import arc_vae
-from .data import rng
+from .data import child_environment, rng
 from .model import VAE, make_vae
 from .train import ConfigError, TrainConfig, _optimizer, make_config, pick_device, send, train_epoch
 
@@ -152,7 +151,7 @@ class Worker:
         environment:dict=None, # What it has beyond, or instead of, ours; a value of None removes
     ):
         self.name = name
-        found = os.environ | dict(PYTHONPATH=os.pathsep.join([str(Path(arc_vae.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]), KINETO_LOG_LEVEL="99") | (environment or {})
+        found = child_environment(KINETO_LOG_LEVEL="99") | (environment or {})
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True, env={k: v for k, v in found.items() if v is not None})
 
     def ask(self, task:str):

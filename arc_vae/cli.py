@@ -90,16 +90,15 @@ _ENVIRONMENT = dict(  # for the kernel, where nothing else is set
 def passing_on_signals():
     "A list into which SIGTERM and SIGINT put their numbers while the kernels below this process are told to stop; they save what they have."
     import psutil
+
+    from arc_vae.processes import on_signals
     received = []
     def forward(number, frame):
         received.append(number)
         kernels = [p for p in psutil.Process().children() if "ipykernel_launcher" in " ".join(p.cmdline())]
         for kernel in kernels: kernel.send_signal(signal.SIGTERM)
         if not kernels: sys.exit(128 + number)  # none has started yet
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-    try: yield received
-    finally:
-        for number, handler in before.items(): signal.signal(number, handler)
+    with on_signals(forward): yield received
 
 @contextmanager
 def keeping_whole(

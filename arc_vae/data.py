@@ -5,20 +5,24 @@
 # %% auto #0
 __all__ = ['GRID', 'N_COLORS', 'SPLITS', 'PALETTE', 'MAX_BYTES', 'MAX_RATIO', 'SMALL_BYTES', 'MAX_MEMBERS', 'BROKEN', 'MEMBERS',
            'CHUNK', 'PURPOSES', 'SYMMETRIES', 'picture', 'show_grids', 'as_grids', 'DatasetError', 'nearest',
-           'read_header', 'read_member', 'write_atomic', 'write_json', 'clear_parts', 'Joined', 'free_bytes',
-           'GridCorpus', 'split_80_10_10', 'load_corpus', 'corpus_report', 'describe', 'rng', 'augment', 'arc_grids']
+           'read_header', 'read_member', 'write_atomic', 'write_json', 'clear_parts', 'child_environment', 'Joined',
+           'free_bytes', 'GridCorpus', 'split_80_10_10', 'load_corpus', 'corpus_report', 'describe', 'rng', 'augment',
+           'arc_grids']
 
 # %% ../nbs/00_data.ipynb #x-import-difflib-hashlib-io-json-math-os-s
 import difflib, hashlib, io, json, math, os, shutil, tokenize, warnings, zipfile, zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
 from torch import Tensor
+
+import arc_vae
 
 # %% ../nbs/00_data.ipynb #x-grid-16-rows-and-columns-of-a-grid
 GRID = 16      # Rows and columns of a grid
@@ -201,6 +205,14 @@ def clear_parts(
         except ProcessLookupError: shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
         except (OSError, ValueError): pass
 
+# %% ../nbs/00_data.ipynb #child-environment
+def child_environment(
+    **more:str,  # Further variables
+)->dict:         # For subprocess
+    "This process's environment, with the package's own folder first among those that are searched for modules."
+    found = [str(Path(arc_vae.__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | dict(PYTHONPATH=os.pathsep.join(found)) | more
+
 # %% ../nbs/00_data.ipynb #joined
 class Joined:
     "The training grids of several files as one sequence: what is asked for is copied, the rest stays where it is. IndexError for what is not there."
@@ -242,6 +254,9 @@ class GridCorpus:
     test:Tensor         # uint8 (N, 16, 16)
     factors:dict        # What the generator drew: split -> int8 (N, objects, 7); empty for a corpus from elsewhere
     notes:tuple=()      # What was skipped or assumed while reading, one sentence each
+
+    @cached_property
+    def report(self): return corpus_report(self)  # seconds for millions of grids, and asked for more than once
 
     def to(self, device):
         "The same corpus on a device; a training split that would take more than half of what is free there stays where it is."
@@ -377,7 +392,7 @@ def describe(
     corpus:GridCorpus,  # Any corpus
 )->str:                 # A few lines to print
     "What a person wants to know about a corpus before training on it."
-    r = corpus_report(corpus); n = r["n_test"]
+    r = corpus.report; n = r["n_test"]
     lines = [f"corpus {r['path']}  sha256 {r['sha256'][:12]}", f"  {r['n_train']:,} train, {r['n_val']:,} val, {n:,} test grids; {r['background_share']:.2%} of all cells are background",
              f"  exact copies: {r['duplicates_within_train']:,} within train, {r['duplicates_within_test']:,} within test; "
              f"{r['test_in_train']:,} test grids ({r['test_in_train']/n:.1%}) and {r['val_in_train']:,} val grids also stand in train"]

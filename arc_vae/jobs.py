@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['place_of', 'run_here', 'ClusterError', 'Task', 'run_there']
 
-# %% ../nbs/03b_jobs.ipynb #x-import-os-signal-subprocess-threading-ti
-import os, signal, subprocess, threading, time
+# %% ../nbs/03b_jobs.ipynb #x-import-os-subprocess-threading-time
+import os, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 
 import torch
+
+from .processes import on_signals
 
 # %% ../nbs/03b_jobs.ipynb #place-of
 def place_of(
@@ -32,10 +34,7 @@ def _stopping(running):
     def stop(number, frame):
         stopped.set()
         for job in list(running): job.terminate()
-    before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)} if threading.current_thread() is threading.main_thread() else {}
-    try: yield stopped
-    finally:
-        for number, handler in before.items(): signal.signal(number, handler)
+    with on_signals(stop): yield stopped
 
 def run_here(
     commands:dict,   # Name -> words of a command

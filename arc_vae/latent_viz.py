@@ -103,10 +103,10 @@ def inks(
     return ListedColormap(palette).with_extremes(under="lightgray"), BoundaryNorm(np.arange(there[0], there[-1] + 2) - .5, len(there)), there
 
 # %% ../nbs/04_latent_viz.ipynb #dots
-def _dots(ax, flat, values, aspect, names, size):
+def _dots(ax, flat, values, aspect, names):
     "Scatter points colored by an aspect of their grids."
     cmap, norm, _ = inks(values, names, aspect)
-    ax.scatter(*flat.T, c=values, cmap=cmap, norm=norm, s=size, lw=0, antialiased=False)  # hard edges: less than half of the bytes
+    ax.scatter(*flat.T, c=values, cmap=cmap, norm=norm, s=min(9, max(1.2, 6_000/len(flat))), lw=0, antialiased=False)  # hard edges: less than half of the bytes
     if aspect == "main color": ax.set_facecolor(".13")
     ax.tick_params(labelsize=7)
 
@@ -128,9 +128,8 @@ def figure_latent_map(
     e, p = read_evaluation(run_dir), projections(run_dir, say)
     seen = aspects(e["x"], e.get("factors"))
     fig = new_figure(.6 + 2.25*len(seen), 5.4); axes = fig.subplots(2, len(seen), sharex="row", sharey="row")
-    size = min(9, max(1.2, 6_000/len(e["x"])))
     for column, (aspect, (values, names)) in zip(axes.T, seen.items()):
-        for ax, flat in zip(column, (p["pca"], p["tsne"])): _dots(ax, flat, values, aspect, names, size); ax.set_box_aspect(1)
+        for ax, flat in zip(column, (p["pca"], p["tsne"])): _dots(ax, flat, values, aspect, names); ax.set_box_aspect(1)
         column[0].set_xlabel(f"PC 1 ({p['explained'][0]:.0%} of the variance)", fontsize=8)
         column[1].set(xticks=[], yticks=[]); column[1].set_xlabel("t-SNE 1 (no unit)", fontsize=8)
         _key(fig, column[1], values, aspect, names, location="bottom", pad=.04)
@@ -234,7 +233,7 @@ def figure_pairs(
             ax.set(xlim=(-4, 4), ylim=(0, 1.1*max(normal.max(), np.max(heights)))); ax.set_title(f"z{down}: KL {rows[i][1]:.1f} nats, σ {z[:, down].std():.2f}", fontsize=8)
         else:
             aspect = below if i > j else above
-            _dots(ax, e["mu"][:, [right, down]], seen[aspect][0], aspect, seen[aspect][1], min(9, max(1.2, 6_000/len(z)))); ax.set(ylim=(-4, 4))
+            _dots(ax, e["mu"][:, [right, down]], seen[aspect][0], aspect, seen[aspect][1]); ax.set(ylim=(-4, 4))
         ax.tick_params(labelsize=7, labelleft=j == 0 and i > 0, labelbottom=i == len(rows) - 1)
         if i == len(rows) - 1: ax.set_xlabel(f"z{right}", fontsize=8)
         if i == j: ax.yaxis.tick_right(); ax.tick_params(labelright=i == len(rows) - 1)

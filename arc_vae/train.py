@@ -12,7 +12,7 @@ __all__ = ['PRESETS', 'IN_CONFIG', 'LOCK_SECONDS', 'CHANGES_WEIGHTS', 'MAY_CHANG
            'take_part', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-signal-subp
-import json, math, os, platform, signal, subprocess, threading, time
+import json, math, os, platform, signal, subprocess, time
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -26,9 +26,9 @@ from torch import Tensor, nn
 import arc_vae
 from .atomic import fresh_epochs, make_corpus
 from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
-from .data import N_COLORS, GridCorpus, augment, clear_parts, corpus_report, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
+from .data import N_COLORS, GridCorpus, augment, clear_parts, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
 from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
-from .processes import ProcessLost, add_gradients, add_up, launch, put_together, rank, share, world
+from .processes import ProcessLost, add_gradients, add_up, launch, on_signals, put_together, rank, share, world
 from .track import Tracker
 from .watch import Progress, clock, read_log
 
@@ -315,9 +315,7 @@ def open_corpus(
     if not cfg.corpus and not path.exists():
         say(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
         make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating", say))
-    corpus = load_corpus(path, Progress("reading", say)).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
-    say(describe(corpus))
-    return corpus
+    return load_corpus(path, Progress("reading", say)).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
 
 # %% ../nbs/02_train.ipynb #runerror
 class RunError(ValueError):
@@ -366,9 +364,8 @@ def open_run(
     "Claim a folder by writing config.json: settings, corpus fingerprint, versions, commit. RunError where another run lives there."
     run_dir = Path(run_dir)
     refuse_used(run_dir)
-    report = corpus_report(corpus)
     write_json(run_dir/"config.json", asdict(cfg) | dict(
-        corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=report, wandb_id=os.environ.get("WANDB_RUN_ID") or datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex(),  # the agent of a sweep has chosen one
+        corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=corpus.report, wandb_id=os.environ.get("WANDB_RUN_ID") or datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex(),  # the agent of a sweep has chosen one
         started=datetime.now().astimezone().isoformat(timespec="seconds"), git_commit=_commit(),
         versions=dict(arc_vae=arc_vae.__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)))
     return run_dir
@@ -514,13 +511,9 @@ CHECK_STEPS = 10  # steps between looks at whether all numbers are still finite
 @contextmanager
 def asked_to_stop():
     "A list into which SIGTERM and SIGINT put their names, once each; outside the main thread signals are left alone."
-    asked, before = [], {}
+    asked = []
     def note(number, frame): asked.append(signal.Signals(number).name); signal.signal(number, before[number])
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT): before[number] = signal.signal(number, note)
-    try: yield asked
-    finally:
-        for number, handler in before.items(): signal.signal(number, handler)
+    with on_signals(note) as before: yield asked
 
 def check_finite(
     measured:Tensor,  # From train_step, (steps, 4)
@@ -677,6 +670,7 @@ def train(
     if not resume: refuse_used(run_dir)
     pick_device(cfg.device)
     corpus = open_corpus(cfg, run_dir.parent/"corpus", say)
+    say(describe(corpus))
     run_dir.mkdir(parents=True, exist_ok=True)
     with sole_writer(run_dir):
         if not resume: open_run(run_dir, cfg, corpus)
