@@ -10,11 +10,13 @@ __all__ = ['rank', 'world', 'share', 'ProcessLost', 'add_up', 'add_gradients', '
 import json, os, signal, subprocess, sys, threading
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import torch.distributed as dist
 
-from .data import child_environment
+from .data import child_environment, write_json
 
 # %% ../nbs/01d_processes.ipynb #rank
 def rank(
@@ -99,17 +101,15 @@ def launch(
 ):
     "Call a function in n processes under torchrun and wait for them; JobError with what went wrong there; that others were lost by it is not said."
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={n}", "--no-python", sys.executable, "-W", "ignore", "-c", _CALL, function, *words]
-    failed, noise = [], []
-    with subprocess.Popen(command, env=child_environment(PYTHONUNBUFFERED="1"), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as job:
-        listen = threading.Thread(target=lambda: noise.extend(job.stderr), daemon=True); listen.start()
-        with on_signals(lambda number, frame: job.terminate()):
-            for line in job.stdout:
-                if line.startswith(_FAILED): failed.append(json.loads(line[len(_FAILED):]))
-                else: say(line.rstrip("\n"))
-    listen.join(5)
+    noise = []
+    with TemporaryDirectory() as folder:
+        with subprocess.Popen(command, env=child_environment(PYTHONUNBUFFERED="1", ARC_VAE_FAILURES=folder), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as job:
+            listen = threading.Thread(target=lambda: noise.extend(job.stderr), daemon=True); listen.start()
+            with on_signals(lambda number, frame: job.terminate()):
+                for line in job.stdout: say(line.rstrip("\n"))
+        listen.join(5)
+        failed = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
     if job.returncode: raise JobError(min(failed)[1] if failed else f"{n} processes: they ended with exit code {job.returncode}" + "".join(f"\n{line.rstrip()}" for line in noise[-3:]))
-
-_FAILED = "\0failed "
 
 # %% ../nbs/01d_processes.ipynb #work
 def work():
@@ -120,13 +120,12 @@ def work():
     number, all_of_them = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=number == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True")
     dist.init_process_group("nccl" if cuda and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]) else "gloo", store=store, rank=number, world_size=all_of_them, timeout=timedelta(minutes=10))
-    out = sys.stdout
     if rank(): sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process lives)
     else: threading.Thread(target=_watch_starter, daemon=True).start()
     module, _, name = function.rpartition(".")
     try: getattr(__import__(module, fromlist=[name]), name)(*words)
     except BaseException as error:
-        print(_FAILED + json.dumps((isinstance(error, ProcessLost), str(error) or type(error).__name__)), file=out, flush=True)
+        write_json(Path(os.environ["ARC_VAE_FAILURES"])/f"{number}.json", (isinstance(error, ProcessLost), str(error) or type(error).__name__))
         os._exit(1)  # not waiting for the others: they wait for this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if store.add("finished", 1) == all_of_them: store.set("all finished", "")
