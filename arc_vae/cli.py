@@ -10,7 +10,7 @@ __all__ = ['NOTEBOOKS', 'run_path', 'existing_run', 'RunOutput', 'showing_status
 
 # %% ../nbs/06_cli.ipynb #x-import-json-os-re-shutil-signal-subproce
 import json, os, re, shutil, signal, subprocess, sys, tempfile, threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -44,12 +44,10 @@ def existing_run(
 
 # %% ../nbs/06_cli.ipynb #runoutput
 class RunOutput:
-    "A text stream that passes on what a notebook prints from its line 'run:' on, and keeps a line below it that changes in place."
-    def __init__(self, to): self.to, self.open, self.status, self.one = to, False, "", threading.Lock()
+    "A text stream that passes on what a notebook prints, and keeps a line below it that changes in place."
+    def __init__(self, to): self.to, self.status, self.one = to, "", threading.Lock()
 
     def write(self, text):
-        if not self.open: self.open, text = "run:" in text, text[text.find("run:"):] if "run:" in text else ""
-        if not text: return
         with self.one:
             if self.status: self.to.write("\x1b[2K")
             self.to.write(text); self.status = ""
@@ -95,8 +93,10 @@ def passing_on_signals():
     received = []
     def forward(number, frame):
         received.append(number)
-        kernels = [p for p in psutil.Process().children() if "ipykernel_launcher" in " ".join(p.cmdline())]
-        for kernel in kernels: kernel.send_signal(signal.SIGTERM)
+        kernels = []
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):  # it ends at this moment
+                if "ipykernel_launcher" in " ".join(child.cmdline()): child.send_signal(signal.SIGTERM); kernels.append(child)
         if not kernels: sys.exit(128 + number)  # none has started yet
     with on_signals(forward): yield received
 
@@ -134,19 +134,23 @@ def execute(
     if unknown := set(parameters) - set(pm.inspect_notebook(str(source))): raise click.ClickException(f"{source.name} has no parameter {', '.join(sorted(unknown))}")
     run_dir.mkdir(parents=True, exist_ok=True)
     for name, value in _ENVIRONMENT.items(): os.environ.setdefault(name, value)
-    try:
-        out = RunOutput(sys.stdout)
-        with keeping_whole(run_dir, notebook), passing_on_signals() as received, tempfile.TemporaryDirectory(prefix="arc-vae-") as sockets, showing_status(out, sockets):  # its own sockets, or runs that start together would answer each other
-            # a kernel on TCP warns, rightly, that others on the machine could listen
-            line = dict(transport="ipc", ip=os.path.join(sockets, "kernel")) if os.name == "posix" else dict(transport="tcp")
-            pm.execute_notebook(str(source), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS), progress_bar=False, log_output=False,
+    out = RunOutput(sys.stdout)
+    with keeping_whole(run_dir, notebook), passing_on_signals() as received, tempfile.TemporaryDirectory(prefix="arc-vae-") as sockets, showing_status(out, sockets):  # its own sockets, or runs that start together would answer each other
+        # a kernel on TCP warns, rightly, that others on the machine could listen
+        line = dict(transport="ipc", ip=os.path.join(sockets, "kernel")) if os.name == "posix" else dict(transport="tcp")
+        said = ""
+        try:
+            pm.execute_notebook(str(source), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS), skip_cells_with_tag="demo", progress_bar=False, log_output=False,
                                 stdout_file=out, stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30, config=Config({"KernelManager": line}))
-    except (PapermillExecutionError, DeadKernelError) as e:
-        if received:
-            click.echo(getattr(e, "evalue", "") or f"{signal.Signals(received[0]).name}: stopped", err=True)
+        except Exception as e:
+            said = getattr(e, "evalue", "")
+            if received: pass  # which ends a kernel in this error or that one, depending on how far it was
+            elif isinstance(e, DeadKernelError): raise click.ClickException(f"{notebook}: the kernel died; memory may have run out") from None
+            elif isinstance(e, PapermillExecutionError): raise click.ClickException(f"{said or e.ename}\n(the traceback is in {os.path.relpath(target)})") from None
+            else: raise
+        if received:  # also where the notebook got through: what would follow does not begin
+            click.echo(said or f"{signal.Signals(received[0]).name}: stopped", err=True)
             sys.exit(128 + received[0])
-        if isinstance(e, DeadKernelError): raise click.ClickException(f"{notebook}: the kernel died; memory may have run out") from None
-        raise click.ClickException(f"{e.evalue or e.ename}\n(the traceback is in {os.path.relpath(target)})") from None
 
 # %% ../nbs/06_cli.ipynb #changes-from
 def changes_from(
@@ -210,12 +214,11 @@ def _all_settings(settings, words, processes): return (*settings, *words, *([f"p
 
 def _prepare(preset, corpus, name, settings):
     "Settings and a free run folder, or the reason why not, before any kernel starts."
-    from arc_vae.data import load_corpus
-    from arc_vae.train import pick_device
+    from arc_vae.train import open_corpus, pick_device
     cfg, path = config_from(preset, corpus, settings), run_path(name, preset)
     if (path/"config.json").exists(): raise click.ClickException(f"outputs/{path.name} already holds a run; choose another --run, or remove it")
     pick_device(cfg.device)
-    if cfg.corpus: load_corpus(cfg.corpus)
+    if cfg.corpus: open_corpus(cfg, "", lambda line: None)
     return cfg, path
 
 def _train(cfg, path, **more): click.echo(f"training: outputs/{path.name}/02_train.ipynb"); execute("02_train", path, **asdict(cfg), **more)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 import arc_vae
 from .atomic import fresh_epochs, make_corpus
 from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
-from .data import N_COLORS, GridCorpus, augment, clear_parts, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
+from .data import N_COLORS, DatasetError, GridCorpus, augment, clear_parts, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
 from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
 from .processes import ProcessLost, add_gradients, add_up, launch, on_signals, put_together, rank, share, world
 from .track import Tracker
@@ -315,7 +315,10 @@ def open_corpus(
     if not cfg.corpus and not path.exists():
         say(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
         make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating", say))
-    return load_corpus(path, Progress("reading", say)).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
+    corpus = load_corpus(path, Progress("reading", say)).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
+    for split in ("val", "test"):
+        if not getattr(corpus, split).any(): raise DatasetError(f"{path}: {split}: expected a colored cell in {len(getattr(corpus, split)):,} grids, found background only: there is nothing to be better at than the all-black picture")
+    return corpus
 
 # %% ../nbs/02_train.ipynb #runerror
 class RunError(ValueError):

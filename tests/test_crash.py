@@ -97,13 +97,17 @@ def test_one_process_a_run(alone):
     assert verified.returncode == 0 and verified.stdout.count("whole") == 7, verified.stdout
 
 
-def test_a_signal_before_anything_happened(alone):
-    for wait in (.2, 3):
-        run = begin(alone.parents[1], *WORDS, "--run", f"early{wait}")
-        time.sleep(wait)
-        run.send_signal(signal.SIGTERM)
-        said, _ = run.communicate(timeout=30)
-        assert run.returncode in (128 + signal.SIGTERM, -signal.SIGTERM) and "Traceback" not in said, said
+MOMENTS = dict(at_once=lambda run, folder: True, as_a_kernel_starts=lambda run, folder: psutil.Process(run.pid).children(), as_it_begins=lambda run, folder: (folder/"config.json").exists())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_before_anything_happened(alone, moment):
+    run = begin(alone.parents[1], *WORDS, "--run", moment)
+    time.sleep(.2)
+    while run.poll() is None and not MOMENTS[moment](run, alone.parent/moment): time.sleep(.01)
+    run.send_signal(signal.SIGTERM)
+    said, _ = run.communicate(timeout=30)
+    assert run.returncode in (128 + signal.SIGTERM, -signal.SIGTERM) and "Traceback" not in said, said
 
 
 def test_a_full_disk_is_one_line(alone):

@@ -309,7 +309,8 @@ def test_one_line_on_the_command_line(run, tmp_path):
     (tmp_path/"outputs").mkdir()
     shutil.copytree(run, tmp_path/"outputs"/"r")
     (tmp_path/"outputs"/"r"/"config.json").write_text("{")
-    for words in (("train", "--resume", "r"), ("verify", "--run", "r"), ("evaluate", "--run", "r"), ("train", "--preset", "tiny", "--set", "seed=1e99"), ("train", "--corpus", "x"*300), ("corpus", "check", tmp_path)):
+    np.savez(tmp_path/"outputs"/"black.npz", **dict.fromkeys(("train", "val", "test"), np.zeros((20, 16, 16), np.uint8)))
+    for words in (("train", "--resume", "r"), ("verify", "--run", "r"), ("evaluate", "--run", "r"), ("train", "--preset", "tiny", "--set", "seed=1e99"), ("train", "--corpus", "x"*300), ("corpus", "check", tmp_path), ("run", "--corpus", "outputs/black.npz", "--run", "b")):
         done = command("arc-vae", *words, cwd=tmp_path)
         assert (words[0] == "verify") == (done.returncode == 0) and "Traceback" not in done.stdout, done.stdout
         assert done.returncode == 0 or done.stdout.splitlines()[-1 if words[0] == "evaluate" else 0].startswith(("Error: ", "(the traceback")), done.stdout
