@@ -110,12 +110,16 @@ def keeping_whole(
 
     from arc_vae.data import clear_parts, write_atomic
     class Whole(LocalHandler):
+        def read(self, path):
+            story = json.loads(super().read(path))
+            story["metadata"].pop("widgets", None)  # a megabyte from when it was last looked at, which would be saved again with every cell
+            return json.dumps(story)
         def write(self, text, path): write_atomic(path, lambda f: f.write(text.encode()))
     try: lock = filelock.FileLock(run_dir/f".{notebook}.lock").acquire(timeout=0)
     except filelock.Timeout: raise click.ClickException(f"outputs/{run_dir.name}: another process is executing {notebook} for this run; wait for it, or stop it first") from None
     with lock:
         clear_parts(run_dir)
-        papermill_io.register(f"{run_dir}{os.sep}", Whole())
+        for place in (run_dir, NOTEBOOKS): papermill_io.register(f"{place}{os.sep}", Whole())
         yield
 
 def execute(
