@@ -152,26 +152,45 @@ _MAP_JS = """
 function render({ model, el }) {
   const size = model.get("size"), sharp = window.devicePixelRatio || 1, margin = 12;
   const make = (tag, props) => el.appendChild(Object.assign(document.createElement(tag), props));
-  const canvas = make("canvas", { className: "arc-canvas", width: size*sharp, height: size*sharp });
+  const canvas = make("canvas", { className: "arc-canvas", width: size*sharp, height: size*sharp, tabIndex: 0,
+    title: "A click takes the nearest grid, then the wheel zooms and dragging moves. Keys: arrows, Enter, + - 0" });
   const legend = make("div", { className: "arc-legend" }), caption = make("div", { className: "arc-caption" });
   const pen = canvas.getContext("2d"), cloud = document.createElement("canvas");
   Object.assign(cloud, { width: size*sharp, height: size*sharp });
   pen.scale(sharp, sharp); cloud.getContext("2d").scale(sharp, sharp);
   el.classList.add("arc-view"); el.style.width = `${size + 2}px`;
-  canvas.style.width = canvas.style.height = legend.style.width = `${size}px`; canvas.style.cursor = "crosshair"; canvas.setAttribute("role", "img");
+  canvas.style.width = canvas.style.height = legend.style.width = `${size}px`; canvas.style.cursor = "crosshair"; canvas.setAttribute("role", "application");
+  el.addEventListener("keydown", event => event.stopPropagation());
   const bytes = name => { const v = model.get(name); return v.buffer.slice(v.byteOffset, v.byteOffset + v.byteLength); };
-  let points, toPixel, near = -1;
+  const view = { zoom: 1, left: 0, top: 0 };  // of the whole map, in its pixels
+  let points, onSheet, near = -1, pulled = null;
+  const toPixel = (x, y) => { const [u, v] = onSheet(x, y); return [u*view.zoom + view.left, v*view.zoom + view.top]; };
 
-  function scatter() {
+  function lay() {
     points = new Float32Array(bytes("points"));
-    const color = new Uint8Array(bytes("colors")), ink = cloud.getContext("2d"), low = [Infinity, Infinity], high = [-Infinity, -Infinity];
+    const low = [Infinity, Infinity], high = [-Infinity, -Infinity];
     points.forEach((v, i) => { low[i%2] = Math.min(low[i%2], v); high[i%2] = Math.max(high[i%2], v); });
     const scale = (size - 2*margin)/Math.max(high[0] - low[0], high[1] - low[1], 1e-9), pad = [0, 1].map(k => (size - scale*(high[k] - low[k]))/2);
-    toPixel = (x, y) => [pad[0] + (x - low[0])*scale, size - pad[1] - (y - low[1])*scale];
+    onSheet = (x, y) => [pad[0] + (x - low[0])*scale, size - pad[1] - (y - low[1])*scale];
+    near = -1; look(1, 0, 0);
+  }
+  function look(zoom, left, top) {
+    const within = offset => Math.min(0, Math.max(size*(1 - zoom), offset));
+    Object.assign(view, { zoom, left: within(left), top: within(top) });
+    canvas.dataset.view = `${view.zoom},${view.left},${view.top}`;
+    scatter();
+  }
+  function zoomBy(factor, x = size/2, y = size/2) {
+    const zoom = Math.min(40, Math.max(1, view.zoom*factor)), grown = zoom/view.zoom;
+    look(zoom, x - (x - view.left)*grown, y - (y - view.top)*grown);
+  }
+  function scatter() {
+    const color = new Uint8Array(bytes("colors")), ink = cloud.getContext("2d");
     ink.fillStyle = "#222"; ink.fillRect(0, 0, size, size);
-    const side = Math.max(2, Math.min(6, 200/Math.sqrt(points.length/2)));
+    const side = Math.max(2, Math.min(6, 200/Math.sqrt(points.length/2)))*Math.min(3, Math.sqrt(view.zoom));
     for (let i = 0; i < points.length/2; i++) {
       const [x, y] = toPixel(points[2*i], points[2*i + 1]);
+      if (x < -side || y < -side || x > size + side || y > size + side) continue;
       ink.fillStyle = `rgb(${color[3*i]},${color[3*i + 1]},${color[3*i + 2]})`; ink.fillRect(x - side/2, y - side/2, side, side);
     }
     legend.replaceChildren(...model.get("legend").map(([color, text]) => {
@@ -191,25 +210,59 @@ function render({ model, el }) {
       const [x, y] = toPixel(...model.get("here")).map(inside);
       ring(x, y, 8, "#000", 5); ring(x, y, 8, "#fff", 2.5);
     }
-    caption.textContent = model.get("caption") + (near >= 0 ? `; under the pointer: #${near}` : "");
-    canvas.setAttribute("aria-label", `map of the test grids; ${model.get("caption")}`);
-    canvas.dataset.here = model.get("here").join(",");
+    caption.textContent = model.get("caption") + (near >= 0 ? `; marked: #${near}` : "");
+    canvas.setAttribute("aria-label", `map of the test grids: arrow keys go from one to the next, Enter takes it, plus and minus zoom; ${caption.textContent}`);
+    canvas.dataset.here = model.get("here").join(","); canvas.dataset.near = near;
   }
-  function nearest(event) {
-    const box = canvas.getBoundingClientRect(), px = event.clientX - box.left, py = event.clientY - box.top;
+  function nearest(px, py, allowed = () => true) {
     let best = -1, least = Infinity;
     for (let i = 0; i < points.length/2; i++) {
       const [x, y] = toPixel(points[2*i], points[2*i + 1]), d = (x - px)**2 + (y - py)**2;
-      if (d < least) [best, least] = [i, d];
+      if (d < least && allowed(x - px, y - py)) [best, least] = [i, d];
     }
     return best;
   }
-  canvas.addEventListener("click", event => { const picked = nearest(event); canvas.dataset.picked = picked; model.send({ picked }); });
-  canvas.addEventListener("pointermove", event => { near = nearest(event); draw(); });
+  function step(across, down) {  // to the nearest point that lies that way
+    const from = near >= 0 ? points.subarray(2*near, 2*near + 2) : model.get("here"), [px, py] = from.length ? toPixel(...from) : [size/2, size/2];
+    const next = nearest(px, py, (x, y) => { const ahead = x*across + y*down; return ahead > .01 && ahead >= Math.abs(x*down + y*across); });
+    if (next >= 0) near = next;
+    const [x, y] = near >= 0 ? toPixel(points[2*near], points[2*near + 1]) : [px, py];
+    if (x < 0 || y < 0 || x > size || y > size) look(view.zoom, view.left + size/2 - x, view.top + size/2 - y);
+  }
+  const pick = picked => { if (picked >= 0) { canvas.dataset.picked = picked; model.send({ picked }); } };
+  const place = event => [event.offsetX, event.offsetY];
+
+  canvas.addEventListener("pointerdown", event => {
+    pulled = { from: place(event), left: view.left, top: view.top, far: false };
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", event => {
+    const [x, y] = place(event);
+    if (!pulled) { near = nearest(x, y); draw(); return; }
+    const [dx, dy] = [x - pulled.from[0], y - pulled.from[1]];
+    if (pulled.far ||= Math.hypot(dx, dy) > 4) look(view.zoom, pulled.left + dx, pulled.top + dy);
+  });
+  canvas.addEventListener("pointerup", event => { if (pulled && !pulled.far) pick(nearest(...place(event))); pulled = null; });
+  canvas.addEventListener("pointercancel", () => { pulled = null; });
   canvas.addEventListener("pointerleave", () => { near = -1; draw(); });
-  for (const name of ["points", "colors", "legend"]) model.on(`change:${name}`, scatter);
+  canvas.addEventListener("wheel", event => {  // with Ctrl, or after a click: a page that is scrolled past it scrolls on
+    if (!event.ctrlKey && document.activeElement !== canvas) return;
+    event.preventDefault(); zoomBy(Math.exp(-event.deltaY/300), ...place(event));
+  }, { passive: false });
+  canvas.addEventListener("keydown", event => {
+    const way = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key], focus = near >= 0 ? toPixel(points[2*near], points[2*near + 1]) : [];
+    if (way) step(...way);
+    else if (event.key === "Enter" || event.key === " ") pick(near);
+    else if (event.key === "+" || event.key === "=") zoomBy(1.5, ...focus);
+    else if (event.key === "-") zoomBy(1/1.5, ...focus);
+    else if (event.key === "0") look(1, 0, 0);
+    else return;
+    event.preventDefault(); draw();
+  });
+  model.on("change:points", lay);
+  for (const name of ["colors", "legend"]) model.on(`change:${name}`, scatter);
   for (const name of ["here", "caption"]) model.on(`change:${name}`, draw);
-  scatter();
+  lay();
 }
 export default { render };
 """

@@ -8,6 +8,7 @@ from browsing import find_chromium, jupyter_lab, opened
 
 from arc_vae.checkpoint import load
 from arc_vae.evaluate import read_evaluation
+from arc_vae.latent_viz import projections
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,32 @@ def test_a_click_on_the_map(person, model, e):
         picked = int(canvas.get_attribute("data-picked"))
         assert shows(person, model, z, grid) and np.array_equal(z.numpy(), e["mu"][picked]) and np.array_equal(person.pixels(person.original), e["x"][picked])
         assert f"{(grid != e['x'][picked]).sum()} of 256" in person.decoded.get_attribute("aria-label")
+
+
+def test_the_map_from_near(person, model, e, evaluated):
+    "Zoomed in, dragged and walked over by keyboard: what is taken is what is seen there."
+    canvas, keyboard, mouse = person.page.locator("canvas[data-here]"), person.page.keyboard, person.page.mouse
+    points = projections(evaluated)["pca"]; low, high = points.min(0), points.max(0); scale = (320 - 2*12)/(high - low).max()
+    sheet = 160 + (points - (low + high)/2)*scale*[1, -1]
+    def view(): return [float(v) for v in canvas.get_attribute("data-view").split(",")]
+    def seen(): zoom, *offset = view(); return sheet*zoom + offset
+    mouse.move(0, 0); canvas.focus(); box = canvas.bounding_box()
+    for _ in "++": keyboard.press("+")
+    assert view() == [2.25, -200, -200]
+    mouse.move(box["x"] + 160, box["y"] + 160); mouse.down(); mouse.move(box["x"] + 220, box["y"] + 130, steps=5); mouse.up()
+    assert view() == [2.25, -140, -230] and canvas.get_attribute("data-picked") is not None
+    z, grid = person.after(lambda: canvas.click(position=dict(x=100, y=90)))
+    picked = int(canvas.get_attribute("data-picked"))
+    assert picked == ((seen() - [100, 90])**2).sum(1).argmin() and np.array_equal(z.numpy(), e["mu"][picked]) and shows(person, model, z, grid)
+    mouse.move(0, 0); canvas.focus()
+    def walk(): keyboard.press("ArrowRight"); keyboard.press("Enter")
+    z, grid = person.after(walk)
+    stepped = int(canvas.get_attribute("data-picked")); away = seen() - seen()[picked]; ahead = (away[:, 0] > .01) & (away[:, 0] >= np.abs(away[:, 1]) - 1e-3)
+    assert ahead[stepped] and (away[stepped]**2).sum() < (away[ahead]**2).sum(1).min() + .01 and np.array_equal(z.numpy(), e["mu"][stepped]) and shows(person, model, z, grid)
+    mouse.move(box["x"] + 200, box["y"] + 120); mouse.wheel(0, -300)
+    person.page.wait_for_function("Math.abs(document.querySelector('canvas[data-here]').dataset.view.split(',')[0] - 2.25*Math.E) < .01")
+    canvas.focus(); keyboard.press("0")
+    assert view() == [1, 0, 0]
 
 
 def test_a_test_grid_and_back(person, model, e):

@@ -39,7 +39,9 @@ def test_a_run_leaves_every_file(smoke):
     assert [f for f in FILES if not (smoke/f).is_file() or not (smoke/f).stat().st_size] == []
     assert not list(smoke.rglob("*.part*")), "no temporary file is left"
     for name in ("02_train", "03_evaluate", "04_latent_viz", "05_sample"):
-        assert not [o for c in nbformat.read(smoke/f"{name}.ipynb", as_version=4).cells if c.cell_type == "code" for o in c.outputs if o.output_type == "error"]
+        cells = [c for c in nbformat.read(smoke/f"{name}.ipynb", as_version=4).cells if c.cell_type == "code"]
+        assert not [o for c in cells for o in c.outputs if o.output_type == "error"]
+        assert all((c.execution_count is None) == ("demo" in c.metadata.get("tags", [])) for c in cells), "demos are for readers"
 
 
 def test_one_line_an_epoch_and_the_verdict_at_the_end(smoke):
