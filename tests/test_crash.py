@@ -87,8 +87,10 @@ def test_a_killed_command_line_takes_its_kernel_along(alone):
 
 
 def test_one_process_a_run(alone):
-    run, _ = started(alone.parents[1], "shared")
+    run, (kernel,) = started(alone.parents[1], "shared")
+    kernel.suspend()  # so that it is not done before the other one has begun
     done = command("arc-vae", "train", "--resume", "shared", cwd=alone.parents[1])
+    kernel.resume()
     assert done.returncode == 1 and "Error: outputs/shared: another process is executing 02_train" in done.stdout, done.stdout
     run.communicate(timeout=300)
     assert run.returncode == 0
