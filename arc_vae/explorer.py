@@ -193,12 +193,14 @@ function render({ model, el }) {
       if (x < -side || y < -side || x > size + side || y > size + side) continue;
       ink.fillStyle = `rgb(${color[3*i]},${color[3*i + 1]},${color[3*i + 2]})`; ink.fillRect(x - side/2, y - side/2, side, side);
     }
+    draw();
+  }
+  function explain() {
     legend.replaceChildren(...model.get("legend").map(([color, text]) => {
       const entry = document.createElement("span"), swatch = entry.appendChild(document.createElement("i"));
       swatch.style.background = color; entry.append(text);
       return entry;
     }));
-    draw();
   }
   function draw() {
     pen.drawImage(cloud, 0, 0, size, size);
@@ -260,9 +262,10 @@ function render({ model, el }) {
     event.preventDefault(); draw();
   });
   model.on("change:points", lay);
-  for (const name of ["colors", "legend"]) model.on(`change:${name}`, scatter);
+  model.on("change:colors", scatter);
+  model.on("change:legend", explain);
   for (const name of ["here", "caption"]) model.on(`change:${name}`, draw);
-  lay();
+  lay(); explain();
 }
 export default { render };
 """

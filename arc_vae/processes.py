@@ -8,7 +8,7 @@ __all__ = ['rank', 'world', 'share', 'ProcessLost', 'add_up', 'add_gradients', '
 
 # %% ../nbs/01d_processes.ipynb #x-import-json-os-signal-subprocess-sys-thr
 import json, os, signal, subprocess, sys, threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -125,7 +125,7 @@ def work():
     module, _, name = function.rpartition(".")
     try: getattr(__import__(module, fromlist=[name]), name)(*words)
     except BaseException as error:
-        write_json(Path(os.environ["ARC_VAE_FAILURES"])/f"{number}.json", (isinstance(error, ProcessLost), str(error) or type(error).__name__))
+        with suppress(OSError): write_json(Path(os.environ["ARC_VAE_FAILURES"])/f"{number}.json", (isinstance(error, ProcessLost), str(error) or type(error).__name__))
         os._exit(1)  # not waiting for the others: they wait for this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if store.add("finished", 1) == all_of_them: store.set("all finished", "")

@@ -212,12 +212,17 @@ SWEEP = ("sweep", "--preset", "tiny", "--set", "n_corpus=300", "--set", "epochs=
 
 
 def test_a_sweep_of_runs_beside_each_other(tmp_path):
-    "One of two cannot be done; the other is."
+    "One of two cannot be done at first; the same command goes on with it."
     (tmp_path/"outputs"/"s-beta2-seed0").mkdir(parents=True)
     (tmp_path/"outputs"/"s-beta2-seed0"/"config.json").write_text("no json")
     done = command("arc-vae", *SWEEP, "0.5,2", "--jobs", "2", cwd=tmp_path)
     assert done.returncode == 1 and "Error: s-beta2-seed0: not done; the same command goes on with them" in done.stdout and "s-beta2-seed0: Error: " in done.stdout, done.stdout
     assert [r["beta"] for r in read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]] == [.5]
+    first = contents(tmp_path/"outputs"/"s-beta0.5-seed0")
+    (tmp_path/"outputs"/"s-beta2-seed0"/"config.json").unlink()
+    done = command("arc-vae", *SWEEP, "0.5,2", "--jobs", "2", cwd=tmp_path)
+    assert done.returncode == 0 and "| 2 | 1 |" in done.stdout and contents(tmp_path/"outputs"/"s-beta0.5-seed0") == first, done.stdout
+    assert [r["beta"] for r in read(tmp_path/"outputs"/"s"/"sweep.json")["runs"]] == [.5, 2]
 
 
 def test_a_sweep_goes_to_a_cluster_and_comes_back(tmp_path):

@@ -79,7 +79,7 @@ def test_a_lost_process_ends_the_job_and_it_goes_on(tmp_path, rank):
     ranks[rank].kill()
     assert ended(process, 1).splitlines()[-1].startswith("JobError: another process of this training is gone")
     assert psutil.wait_procs(ranks.values(), timeout=30)[1] == [], "none goes on alone"
-    if rank == "1": goes_on(run, 8, lambda: ended(job(run)))
+    goes_on(run, 8, lambda: ended(job(run)))
 
 
 def test_no_process_outlives_its_starter(tmp_path):
