@@ -19,7 +19,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from .data import child_environment, rng
-from .model import VAE, make_vae
+from .code.network import make_vae
+from .model import VAE
 from .train import ConfigError, TrainConfig, _optimizer, make_config, pick_device, send, train_epoch
 
 # %% ../nbs/05a_bench.ipynb #subject-config

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from .data import write_atomic, write_json
-from .model import NETWORKS, VAE, make_vae
+from .code.network import NETWORKS, make_vae
+from .model import VAE
 
 # %% ../nbs/01a_checkpoint.ipynb #checkpointerror
-FORMAT = 1  # Raised when the meaning of a key changes
+FORMAT = 2  # Raised when the meaning of a key changes; 1 was the network of dials
 KINDS = ("vae", "encoder", "decoder", "training")
 MAX_LATENT = 1000  # Latent dimensions; a file that claims more was made to hurt
 
@@ -64,7 +65,9 @@ def read_checkpoint(
     except Exception as e:  # what bytes that are no checkpoint make the readers raise is anyone's guess
         raise CheckpointError(f"{path}: expected a checkpoint of tensors, numbers and strings; it cannot be read ({type(e).__name__})") from None
     if not isinstance(found, dict) or "format" not in found: raise CheckpointError(f"{path}: expected a checkpoint of arc_vae, found another file of torch")
-    if found["format"] != FORMAT: raise CheckpointError(f"{path}: expected format {FORMAT}, found {found['format']!r}; a newer arc_vae may read it")
+    if found["format"] != FORMAT:
+        other = "an older network, train it again" if found["format"] == 1 else "a newer arc_vae may read it"
+        raise CheckpointError(f"{path}: expected format {FORMAT}, found {found['format']!r}: {other}")
     expect(found, path, kind=str, network=str, latent_dim=int, state_dict=dict)
     if found["kind"] != kind: raise CheckpointError(f"{path}: expected kind {kind!r}, found {found['kind']!r}")
     if found["network"] not in NETWORKS: raise CheckpointError(f"{path}: network {found['network']!r} is unknown here; known: {', '.join(NETWORKS)}")

@@ -6,9 +6,10 @@
 __all__ = ['TARGET', 'MIN_USE', 'MIN_SKILL', 'LARGEST', 'LOOKED_AT', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines',
            'active_dims', 'active_units', 'verdict', 'assess', 'likelihood', 'part', 'on_grids', 'unseen', 'on_arc',
            'by_factor', 'read_run', 'run_corpus', 'phases', 'lines', 'track_evaluation', 'evaluate', 'key_figures',
-           'facts', 'headline', 'limits', 'table', 'compare', 'new_figure', 'save_figure', 'read_arrays',
-           'read_evaluation', 'figure_learning', 'figure_reconstructions', 'figure_errors', 'figure_by_factor',
-           'figure_kl', 'figure_meaning', 'how_to_repeat', 'write_report', 'draw_evaluation']
+           'operator_facts', 'operator_limits', 'facts', 'headline', 'limits', 'table', 'compare', 'new_figure',
+           'save_figure', 'read_arrays', 'read_evaluation', 'figure_learning', 'figure_reconstructions',
+           'figure_errors', 'figure_by_factor', 'figure_kl', 'figure_meaning', 'how_to_repeat', 'write_report',
+           'draw_evaluation']
 
 # %% ../nbs/03_evaluate.ipynb #x-import-base64-math
 import base64, math
@@ -26,6 +27,7 @@ from .entropy import entropy_bound, scene_cost
 from .evidence import importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
 from .failures import failures, figure_failures
 from .meaning import FEWEST, meaning, smoothness
+from .metrics.operators import readiness
 from .model import VAE, gaussian_kl
 from .track import Tracker
 from .train import IN_CONFIG, RunError, make_config, pick_device, read_json, send
@@ -270,6 +272,8 @@ def evaluate(
     if factors is not None and "val" in corpus.factors:
         say("  what the dimensions mean")
         test["meaning"] = meaning(vae.encode(corpus.val.to(vae.device)).cpu(), corpus.factors["val"], arrays["mu"], factors)
+    say("  operators, noise and composed grids")
+    calculating = readiness(vae, corpus.val, corpus.test, config["seed"])
     say("  ends of the phases, grids of ARC")
     word, reasons = verdict(test)
     metrics = dict(
@@ -277,7 +281,7 @@ def evaluate(
         corpus=dict(path=config["corpus"], sha256=corpus.sha256, **{f"n_{s}": len(getattr(corpus, s)) for s in ("train", "val", "test")}, background_share=config["corpus_report"]["background_share"],
                     test_in_train=config["corpus_report"]["test_in_train"]),
         model=dict(preset=config["preset"], network=vae.network, latent_dim=vae.latent_dim, n_parameters=sum(p.numel() for p in vae.parameters())),
-        training=training, phases=phases(run_dir, x, config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]))
+        training=training, phases=phases(run_dir, x, config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]), **calculating)
     write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
     write_json(run_dir/"metrics.json", metrics)
     with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track: track_evaluation(track, metrics, arrays)
@@ -297,6 +301,31 @@ def key_figures(
             *((name, *nats(k), "") for name, k in (("distortion, nats/grid", "distortion"), ("rate = KL, nats/grid", "rate"), ("elbo, nats/grid", "elbo"), ("bits per grid", "bits_per_grid"))),
             ("active dimensions", f"{t['active_dims']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0"), ("active units", f"{t['active_units']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0")]
 
+def operator_facts(
+    metrics:dict,  # What metrics.json holds
+)->list:           # Sentences
+    "What calculating with codes leads to."
+    found, out = metrics.get("operators", {}), []
+    def share(v): return "–" if v is None else f"{v:.1%}"
+    for name, m in found.items():
+        if not m["n"]: continue
+        how = "by the network's own operator" if name.endswith("_by_code") else "by a fitted linear map" if f"{name}_by_code" in found else "by adding one vector"
+        out.append(f"{name.removesuffix('_by_code').replace('_', ' ')} {how}: {share(m['equivariance'])} of {m['n']:,} decoded grids change exactly as their cells would "
+                   f"({share(m['compositions'][-1])} after {len(m['compositions'])} times; doing nothing: {share(m['no_op'])}), "
+                   f"{share(m['recovered'])} of the colored cells that encoding the changed grid gets right")
+    if "noise" in metrics: out.append("noise of " + ", ".join(f"{s} on z changes {c:.1f} cells" for s, c in metrics["noise"].items() if s != "colored_cells")
+                                      + f" of {metrics['noise']['colored_cells']:.1f} colored ones a grid")
+    for depth, m in metrics.get("transformed", {}).items():
+        out.append(f"grids after {depth} random operation{'s' if depth != '1' else ''}: {m['pixel_accuracy']:.1%} of the cells right (all black {m['all_background_accuracy']:.1%}), "
+                   f"{share(m['foreground_accuracy'])} of the colored ones, {m['exact_match']:.1%} of the grids exactly; {m['blank']:.1%} come back blank")
+    return out
+
+def operator_limits(metrics):
+    "What one cannot calculate."
+    moves = metrics.get("operators", {}).get("right", {}).get("equivariance")
+    if moves is None or moves < .9: return ["Adding to the numbers does not move things: no constant does it."]
+    return ["Adding moves and recolors; shapes are labels, so that turning them is a table and not a matrix."]
+
 def facts(
     metrics:dict,  # What metrics.json holds
 )->list:           # Sentences
@@ -307,6 +336,7 @@ def facts(
     return [f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
               f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
               *(f"a straight line between two {name.replace('_', ' ')} passes through valid grids {v['valid_between']:.0%} of the time (its ends: {v['valid_ends']:.0%}); {v['cells_per_step']:.0f} cells change in each tenth of the way, {v['cells_apart']:.0f} from end to end" for name, v in t["lines"].items()),
+              *operator_facts(metrics),
               *(["read off the numbers by a boosted probe (linear, trivial): " + ", ".join(f"{name} {p['boosted']:.2f} ({p['linear']:.2f}, {p['trivial']:.2f})" for name, p in t["meaning"]["probes"].items() if p)] if any(t.get("meaning", {}).get("probes", {}).values()) else []),
               *(f"at the end of β = {p['beta']:g}: {brief(p['test'])}, elbo {p['test']['elbo']:.2f} nats" for name, p in metrics["phases"].items() if "test" in p and name != "best"),
               *(f"without the {u[f'n_{k}']:,} test grids {what}: {brief(u[f'without_{k}'])}" for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
@@ -334,7 +364,7 @@ def limits(
             *([f"Of the kinds of objects, the {weakest[0]} is the hardest: {weakest[1]['exact']:.0%} of them come out whole."] if weakest else []),
             *([f"{c['test_in_train']:,} of the {t['n_grids']:,} test grids also stand in the training split; the figures without them are above."] if c["test_in_train"] else []),
             *([f"Real ARC grids are another matter: {arc['pixel_accuracy']:.1%} of the cells of {arc['n_grids']:,} grids are right (all black: {arc['all_background_accuracy']:.1%})."] if arc else []),
-            "Straight lines in the latent space do not move things: each number is a dial of labels, not a length.",
+            *operator_limits(metrics),
             "Grids of more than 16×16 cells or 10 colors cannot be read."]
 
 def table(
@@ -363,6 +393,10 @@ def compare(
     for k in value[0]:
         differ = [f"{show(k, v[k] - value[0][k])}  [{', '.join(show(k, q) for q in np.quantile(d[k] - drawn[0][k], (.025, .975)))}]" if d else "other test grids" for v, d in zip(value[1:], drawn[1:])]
         rows.append((k, *(show(k, v[k]) for v in value), *differ))
+    metrics = [read_run(r, "metrics")[0] for r in run_dirs]
+    for name in metrics[0].get("operators", {}):
+        found = [m.get("operators", {}).get(name, {}).get("equivariance") for m in metrics]
+        rows.append((f"{name}, exactly", *("–" if f is None else f"{f:.2%}" for f in found), *[""]*(len(runs) - 1)))
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:], widths[1:]))]) for r in rows)
 
@@ -488,7 +522,7 @@ CAPTIONS = {  # Figures in the order of the report
         meaning="What the numbers mean: factors of the generator, read off by probes, and the numbers that they are read from.",
         latent_map="The posterior means of the test grids by PCA (above, with the variance that each axis explains) and t-SNE (below: neighborhoods count, distances and gaps do not), colored by what can be seen in the grids.",
         pairs="The dimensions of the largest KL, two by two: posterior means in two colorings. On the diagonal one sample of each posterior against the prior N(0, 1); where the two differ, draws of the prior land where the decoder was not trained.",
-        traversals="Each row moves one dimension from its 2 % to its 98 % quantile and keeps the others, from a typical grid with one object and from one with four or more; sorted by KL. The names are what probes read from the dimension on grids with one object; 'no probed factor' means that it serves further objects, or details that were not asked for.",
+        traversals="Each row moves one dimension within its 2 % to 98 % quantiles and keeps the others, from a typical grid with one object and from one with four or more. A network that knows what its numbers say names them and moves them by whole steps; for another the names are what probes read from the dimension on grids with one object.",
         interpolations="Straight lines in the latent space between two test grids.",
         neighbors="Random test grids, the grids nearest to them in the latent space, and those nearest in cells. Under each: its distance between posterior means, and the cells in which it differs."),
     "Samples": dict(

@@ -351,7 +351,8 @@ function render({ model, el }) {
   make(folded, "summary", { textContent: `${idle} unused (KL \u2264 ${model.get("unused")})` });
   const rows = model.get("rows").map(([d, nats, low, high]) => {
     const row = make(nats <= model.get("unused") ? folded : el, "label", {});
-    make(row, "span", { textContent: `z${d}, KL ${nats.toFixed(2)}` });
+    const name = model.get("names")[d];
+    make(row, "span", { textContent: `z${d}, KL ${nats.toFixed(2)}${name ? `: ${name}` : ""}` });
     const input = make(row, "input", { type: "range", step: .01, oninput: () => {
       const z = [...model.get("z")];
       z[d] = +input.value; model.set("z", z); model.save_changes();
@@ -376,6 +377,7 @@ class Sliders(anywidget.AnyWidget):
     _esm, _css = _SLIDERS_JS, _CSS
     rows = t.List().tag(sync=True)             # dimension, KL, low and high, largest KL first
     unused = t.Float(UNUSED).tag(sync=True)    # KL up to which they are folded away
+    names = t.List().tag(sync=True)            # what each dimension says, where that is known
     z = t.List().tag(sync=True)                # where they stand, a number for each dimension
 
 # %% ../nbs/04a_explorer.ipynb #place
@@ -408,7 +410,8 @@ class Explorer:
         self.beside, self.history, self.ends, self._held = Place(()), [], {}, False
         self.soon = Soon(self._draw)
         # the means of a dimension that says nothing are all alike; its slider still needs room to show that nothing happens
-        self.sliders = Sliders(rows=[(d, nats, min(low, -1.), max(high, 1.)) for d, nats, low, high in dimensions(mu, kl)], z=[0.]*mu.shape[1])
+        rows = [(d, nats, min(low, -1.), max(high, 1.)) for d, nats, low, high in dimensions(mu, kl)]
+        self.sliders = Sliders(rows=rows, names=[str(a) for a in getattr(vae, "axes", [])], z=[0.]*mu.shape[1])
         self.sliders.observe(lambda _: self._held or self.soon(), "z")
         self._make_views(); self._make_map(point_colors(x, objects)); self._make_line(); self._make_board()
         self.widget = self._lay_out()

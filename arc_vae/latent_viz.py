@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['INKS', 'project', 'projections', 'main_color', 'aspects', 'inks', 'figure_latent_map', 'dimensions', 'traverse',
-           'names_of', 'typical', 'figure_traversals', 'figure_pairs', 'nearest_others', 'figure_neighbors',
-           'interpolate', 'figure_interpolations', 'draw_latent']
+           'names_of', 'typical', 'stops', 'traversal_rows', 'figure_traversals', 'figure_pairs', 'nearest_others',
+           'figure_neighbors', 'interpolate', 'figure_interpolations', 'draw_latent']
 
 # %% ../nbs/04_latent_viz.ipynb #x-import-time-zlib
 import time, zlib
@@ -194,22 +194,57 @@ def _rows(n, width, columns=1, height=.92, **kw):
     fig = new_figure(width, height*n); fig.get_layout_engine().set(h_pad=.03, hspace=0)
     return fig, fig.subplots(n, columns, squeeze=False, **kw)
 
+# %% ../nbs/04_latent_viz.ipynb #stops
+def stops(
+    axis,           # From vae.axes
+    start:float,    # Where the number is
+    low:float,      # Where it usually begins
+    high:float,     # Where it usually ends
+    steps:int=7,    # How many values at most
+)->dict:            # What changes -> the values to set the number to, ascending
+    "Values at which one thing changes and nothing else."
+    if not axis.step: return {str(axis): np.linspace(low, high, steps)}
+    k = np.linspace(np.ceil((low - start)/axis.step), np.floor((high - start)/axis.step), steps).round()
+    found = {str(axis): start + axis.step*np.unique(k)}
+    if axis.what == "look":
+        found = {f"{axis}, color": found[str(axis)]}
+        found[str(axis) + ", shape"] = axis.step*(round(start/axis.step) + np.linspace(-.42, .42, steps))
+    return found
+
+# %% ../nbs/04_latent_viz.ipynb #traversal-rows
+def traversal_rows(
+    vae,         # A model
+    z,           # Where to start, (D,)
+    metrics,     # The run's metrics.json
+    mu,          # Posterior means of the test grids, (N, D)
+    steps:int,   # Grids in a row
+)->list:         # (dimension, what is said at the side, values), one for each row
+    "What to show of each number, those of the largest KL first, or in the order of the axes where there are any."
+    rows = dimensions(mu, metrics["test"]["kl_per_dim"])
+    if vae.axes:
+        rows = sorted(rows)
+        return [(d, f"{what}\nz{d}, KL {kl:.1f} nats", at) for d, kl, low, high in rows for what, at in stops(vae.axes[d], z[d], low, high, steps).items()]
+    names = names_of(metrics["test"].get("meaning"))
+    said = {d: "\n" + (", ".join(names[d]) or "no probed factor") if names else "" for d, *_ in rows}
+    return [(d, f"z{d}, KL {kl:.1f} nats{said[d]}", np.linspace(low, high, steps)) for d, kl, low, high in rows]
+
+# %% ../nbs/04_latent_viz.ipynb #figure-traversals
 def figure_traversals(
     run_dir,        # An evaluated run
     steps:int=7,    # Grids in a row
 ):                  # matplotlib Figure
-    "One row a dimension, sorted by KL: its value goes from low to high, all others stay at those of a typical test grid; with what changes, by the probes."
+    "One row a thing to change: a number goes from low to high, all others stay at those of a typical test grid."
     e, (metrics,), vae = read_evaluation(run_dir), read_run(run_dir, "metrics"), load(run_dir)
-    rows, starts, names = dimensions(e["mu"], metrics["test"]["kl_per_dim"]), typical(e["x"], e["distortion"]), names_of(metrics["test"].get("meaning"))
-    fig, axes = _rows(len(rows) + 1, 1 + 4.3*len(starts), len(starts), .86)
+    starts = typical(e["x"], e["distortion"])
+    shown = {name: traversal_rows(vae, e["mu"][i], metrics, e["mu"], steps) for name, i in starts.items()}
+    fig, axes = _rows(len(next(iter(shown.values()))) + 1, 1.6 + 4.3*len(starts), len(starts), .86)
     for column, (name, i) in enumerate(starts.items()):
         top = axes[0, column]
         _strip(top, np.stack([e["x"][i], e["pred"][i]]), ["original", "reconstr."], "")
         top.set_title(f"{name}: test grid #{i}", fontsize=9, loc="left")
-        top.set_xlim(-.5, 86*steps + 5.5)  # two grids, as large as those below
-        for row, (d, kl, low, high) in enumerate(rows, 1):
-            at, what = np.linspace(low, high, steps), "\n" + (", ".join(names[d]) or "no probed factor") if names else ""
-            _strip(axes[row, column], traverse(vae, torch.from_numpy(e["mu"][i]), d, at), [f"{v:.2f}" for v in at], "" if column else f"z{d}, KL {kl:.1f} nats{what}")
+        for ax, (d, side, at) in zip(axes[1:, column], shown[name]):
+            _strip(ax, traverse(vae, torch.from_numpy(e["mu"][i]), d, at), [f"{v:.2f}" for v in at], "" if column else side)
+        for ax in axes[:, column]: ax.set_xlim(-.5, 86*steps + 5.5)  # all grids of one size
     return fig
 
 # %% ../nbs/04_latent_viz.ipynb #figure-pairs

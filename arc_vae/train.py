@@ -27,7 +27,8 @@ import arc_vae
 from .atomic import fresh_epochs, make_corpus
 from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
 from .data import N_COLORS, DatasetError, GridCorpus, augment, clear_parts, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
-from .model import NETWORKS, VAE, distortion, gaussian_kl, make_vae, objective, rate, reparameterize
+from .code.network import NETWORKS, make_vae
+from .model import VAE, distortion, gaussian_kl, objective, rate, reparameterize
 from .processes import ProcessLost, add_gradients, add_up, launch, on_signals, put_together, rank, share, world
 from .track import Tracker
 from .watch import Progress, clock, read_log
@@ -68,11 +69,13 @@ class TrainConfig:
 
 # %% ../nbs/02_train.ipynb #configerror
 PRESETS = dict(
-    default=dict(network="objects", epochs=40, batch_size=256, lr=2e-3),
-    long=dict(network="objects_fine", epochs=50, batch_size=256, lr=2e-3),
+    default=dict(network="objects", epochs=15, batch_size=256, lr=2e-3, beta_mid_epoch=3, beta_final_epoch=9),
+    long=dict(network="objects_fine", epochs=20, batch_size=256, lr=2e-3, beta_mid_epoch=4, beta_final_epoch=12),
     reference=dict(network="reference"),
-    smoke=dict(network="objects", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000, epochs=4, beta_mid_epoch=1, beta_final_epoch=2, patience=2, wandb_every=2),  # The whole pipeline in about a minute
-    tiny=dict(network="objects", n_corpus=3_000, epochs=3, beta_mid_epoch=1, beta_final_epoch=2, wandb="disabled"))  # Seconds: what this notebook runs as it stands
+    smoke=dict(network="objects_small", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000, epochs=4, beta_mid_epoch=1, beta_final_epoch=2,
+               patience=2, wandb_every=2),  # The whole pipeline in about a minute
+    tiny=dict(network="objects_small", n_corpus=3_000, epochs=3, beta_mid_epoch=1, beta_final_epoch=2,
+              wandb="disabled"))  # Seconds: what this notebook runs as it stands
 
 class ConfigError(ValueError):
     "A setting that does not exist or cannot be; the message names it, what was expected and what was found."
@@ -178,7 +181,7 @@ def train_step(
     costs=costs,                    # Maybe compiled
 )->Tensor:                          # [distortion and rate summed over the batch, gradient norm, B], on the device
     "One update of the weights, to which each process contributes its share of the batch; ProcessLost before it where one of them is gone."
-    vae.charge(beta)
+    vae.set_beta(beta)
     n, mine = len(x), share(len(x))
     x, noise = x[mine], torch.randn(n, vae.latent_dim, generator=generator, device=x.device)[mine]
     d, r = costs(vae, x, noise)
@@ -564,10 +567,12 @@ def fit(
     run_dir, folder, device, writes = Path(run_dir), Path(run_dir)/"checkpoints", pick_device(cfg.device), rank() == 0
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
     if cfg.threads: torch.set_num_threads(cfg.threads)
-    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(device)
+    began, vae = time.monotonic(), make_vae(cfg.network, cfg.latent_dim, cfg.seed)
+    if not resume: vae.fit(corpus.train, say)
+    vae = vae.to(device)
     opt, corpus, fast = _optimizer(vae, cfg), corpus.to(device), compiled(cfg.compile, say)
     log, measured, spent = restore_state(folder, vae, opt, say) if resume else ([], [], 0.)
-    started, saved = time.monotonic() - spent, time.monotonic()  # a clock that is never set back
+    started, saved = began - spent, time.monotonic()  # a clock that is never set back
     stop, steps = bool(log) and judge([h["val_objective"] for h in log], cfg)[1], math.ceil(len(corpus.train)/cfg.batch_size)
 
     def note(status):

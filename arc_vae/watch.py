@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .checkpoint import CheckpointError, fit_weights, read_checkpoint
 from .data import PALETTE, load_corpus
-from .model import make_vae
+from .code.network import make_vae
 
 # %% ../nbs/01c_watch.ipynb #show-status
 STATUS = "ARC_VAE_STATUS"  # Environment variable: the file that the command line reads the latest line from

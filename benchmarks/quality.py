@@ -22,8 +22,8 @@ import torch
 import variants  # noqa: F401  registers its networks, which arc_vae.train must find
 
 from arc_vae import train
+from arc_vae.code.network import make_vae
 from arc_vae.data import rng
-from arc_vae.model import make_vae
 
 HERE = Path(__file__).parent
 SHOWN = dict(pixel_accuracy="pixel", foreground_accuracy="colored", exact_match="exact", distortion="D", rate="R", objective="D + 2R", elbo="elbo")

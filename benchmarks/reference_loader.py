@@ -15,7 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from arc_vae.data import N_COLORS, load_corpus
-from arc_vae.model import NETWORKS, gaussian_heads
+from arc_vae.code.network import NETWORKS
+from arc_vae.model import gaussian_heads
 
 
 class GridDataset(Dataset):

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from reference_loader import GridDataset
 
 from arc_vae.data import N_COLORS, load_corpus
-from arc_vae.model import NETWORKS, gaussian_heads, one_hot
+from arc_vae.code.network import NETWORKS
+from arc_vae.model import gaussian_heads, one_hot
 
 try:
     from pythae.data.datasets import BaseDataset, DatasetOutput

@@ -2,9 +2,9 @@
 import torch
 from torch import nn
 
+from arc_vae.code.network import NETWORKS, object_network
 from arc_vae.data import GRID, N_COLORS
-from arc_vae.dials import CLASS
-from arc_vae.model import NETWORKS, gaussian_heads, objects
+from arc_vae.model import gaussian_heads
 
 
 class Residual(nn.Module):
@@ -43,10 +43,5 @@ class SeparableDecoder(nn.Module):
 
 NETWORKS.update(
     separable=lambda d: (SumEncoder(d), SeparableDecoder(d)),
-    one_variant=objects(variants=1),    # shape numbers that say nothing
-    four_variants=objects(variants=4),
-    bold=objects(caution=1.),           # variants pay what their share says
-    **{f"widest_{w}": objects(widest=w) for w in (1, 1.3, 1.6, 2, 3, 100)},  # how wide needles may be; 100 is as wide as they like
-    every_height=objects(classes=(torch.arange(17) - 1).clamp(min=0)),  # a face of the column dial for each height: exact shares, costly misreadings
-    two_heights=objects(classes=(CLASS > 0).long()),                    # lines, and everything else
-    one_height=objects(classes=torch.zeros_like(CLASS)))
+    **{f"bases_{n}": object_network(bases=n) for n in (24, 96, 192, 384, 512, 1024)},  # pictures of the codebook, in eight orientations each
+    **{f"weight_{w}": object_network(rate_weight=w) for w in (.4, .5, .6, .8, 1.)})    # how much of an entry's rate its choice considers

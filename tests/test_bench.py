@@ -11,7 +11,7 @@ from conftest import BIN, ROOT, command
 
 from arc_vae import bench
 from arc_vae.atomic import make_corpus, make_grids
-from arc_vae.model import make_vae
+from arc_vae.code.network import make_vae
 from arc_vae.train import ConfigError, make_config
 
 

@@ -5,7 +5,7 @@ from conftest import contents
 
 from arc_vae.atomic import make_grids
 from arc_vae.data import rng
-from arc_vae.model import make_vae
+from arc_vae.code.network import make_vae
 from arc_vae.train import compiled, costs, make_config, small_run, train_epoch
 
 

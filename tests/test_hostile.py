@@ -229,7 +229,7 @@ def test_bad_checkpoints(run, tmp_path, capfd):
     flipped = bytearray(whole); flipped[len(whole)//2] ^= 1; (tmp_path/"flip.pth").write_bytes(flipped)
     shutil.copy(files/"encoder.pth", tmp_path/"encoder_for_all.pth")
     changed = dict(
-        no_format={k: v for k, v in found.items() if k != "format"}, future=found | dict(format=2), format_of_words=found | dict(format="1"), no_kind={k: v for k, v in found.items() if k != "kind"}, no_weights={k: v for k, v in found.items() if k != "state_dict"},
+        no_format={k: v for k, v in found.items() if k != "format"}, future=found | dict(format=3), past=found | dict(format=1), format_of_words=found | dict(format="1"), no_kind={k: v for k, v in found.items() if k != "kind"}, no_weights={k: v for k, v in found.items() if k != "state_dict"},
         weights_list=found | dict(state_dict=list(weights.values())), unknown_network=found | dict(network="transformer"), dim_words=found | dict(latent_dim="10"), dim_huge=found | dict(latent_dim=10**12), dim_0=found | dict(latent_dim=0), dim_1=found | dict(latent_dim=1),
         dim_12=found | dict(latent_dim=12), reference=found | dict(network="reference"), a_list=[found], a_tensor=torch.zeros(3), missing=found | dict(state_dict={k: v for k, v in weights.items() if k != first}), unknown=found | dict(state_dict=weights | dict(more=torch.zeros(1))),
         no_tensor=found | dict(state_dict=weights | {first: 3.}), double=found | dict(state_dict=weights | {first: weights[first].double()}), sparse=found | dict(state_dict=weights | {first: weights[first].to_sparse()}), nan=found | dict(state_dict=weights | {first: weights[first]*torch.nan}),
@@ -294,7 +294,7 @@ def test_any_parameters(preset, changes):
     except ConfigError as e: assert str(e) and "\n" not in str(e).replace("\\n", "")
     else:
         assert all(type(getattr(cfg, name)) is type(field.default) for name, field in TrainConfig.__dataclass_fields__.items())
-        assert cfg.epochs >= 1 and 1 <= cfg.latent_dim <= 1000 and 0 <= cfg.lr < float("inf") and cfg.network in ("reference", "objects", "objects_fine")
+        assert cfg.epochs >= 1 and 1 <= cfg.latent_dim <= 1000 and 0 <= cfg.lr < float("inf") and cfg.network in ("reference", "objects", "objects_fine", "objects_small")
 
 
 def test_damaged_arrays(run, tmp_path):

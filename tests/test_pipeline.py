@@ -152,7 +152,7 @@ print(*encoder(x)[0, :10].tolist())
 def test_every_checkpoint_opens_without_the_package(smoke):
     code = "import sys, torch; sys.modules['arc_vae'] = None; print(*(torch.load(f'{n}.pth', weights_only=True)['network'] for n in ('encoder', 'decoder', 'vae_best', 'last')))"
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=smoke/"checkpoints", capture_output=True, text=True)
-    assert done.stdout.split() == ["objects"]*4, done.stderr
+    assert done.stdout.split() == ["objects_small"]*4, done.stderr
 
 
 def test_halves_are_the_whole_bit_for_bit(smoke):
