@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, command
 
 NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-ORDER = ("data", "atomic", "objects", "entropy", "model", "code.codebook", "code.network", "code.operators", "metrics.operators", "checkpoint", "track", "watch", "processes",
+ORDER = ("data", "atomic", "objects", "entropy", "model", "code.codebook", "code.labels", "code.network", "code.operators", "metrics.operators", "checkpoint", "track", "watch", "processes",
          "train", "evidence", "meaning", "failures", "evaluate", "sweep", "jobs", "latent_viz", "explorer", "sample", "bench", "cli")
 RUNNABLE = {"02_train", "03_evaluate", "04_latent_viz", "05_sample"}
 
