@@ -181,13 +181,14 @@ def compose(
     "Grids after random operations, one after the other."
     draw = rng("picture", seed, depth)
     for _ in range(depth):
-        which = torch.randint(7, (len(x),), generator=draw)
         by = torch.randint(-4, 5, (2,), generator=draw).tolist()
         color = torch.cat([torch.zeros(1, dtype=torch.long), torch.randperm(9, generator=draw) + 1])
         move, other = moved(*by), x[torch.randperm(len(x), generator=draw)]
         done = torch.stack([
             torch.where(move.fits(x)[:, None, None], move.on_grids(x), x), x.flip(2), torch.rot90(x, 1, (1, 2)),
             color[x.long()].to(x.dtype), enlarged(x), repeated(x), torch.where(x > 0, x, other)])
+        changed = (done != x).flatten(2).any(2)  # what fits, and does something
+        which = (torch.rand(changed.shape, generator=draw)*changed).argmax(0)
         x = done[which, torch.arange(len(x))]
     return x
 
