@@ -51,9 +51,10 @@ explore: $(READY) ## open JupyterLab on the latent sliders of RUN
 lint: $(READY) ## only the style checks
 	$(BIN)/ruff check .
 
-notebooks: $(READY) ## after editing a notebook: export the package, clean the notebooks
+notebooks: $(READY) ## after editing a notebook: export the package, clean the notebooks, drop widget state
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
+	$(BIN)/python tests/widget_state.py
 
 clean: ## remove the environment (runs in outputs/ stay)
 	rm -rf $(VENV)

@@ -1,20 +1,24 @@
-"""The pictures in the README, from what the repository keeps: the trained model of results/default-seed0.pth and the outputs that are stored in the notebooks.
+"""The pictures in the README, from what the repository keeps: the trained model of results/default-seed0.pth.
 
     python benchmarks/pictures.py                   # all of them, into assets/
     python benchmarks/pictures.py explorer          # one of them
 """
-import base64
 import json
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
+import torch
+from matplotlib.figure import Figure
 
-from arc_vae.data import write_json
-from arc_vae.evaluate import evaluate, figure_reconstructions
+from arc_vae.checkpoint import load
+from arc_vae.code.codebook import QUARTER
+from arc_vae.code.operators import move, recolor, shift, turn
+from arc_vae.data import picture, write_json
+from arc_vae.evaluate import evaluate, figure_reconstructions, read_evaluation
 from arc_vae.latent_viz import projections
+from arc_vae.objects import find_objects
 from arc_vae.sample import figure_samples, sample
 from arc_vae.train import make_config, open_corpus, open_run
 
@@ -39,11 +43,31 @@ def kept_run(folder):
     return run
 
 
-def numbers(run, to):
-    "The figure of 01_model that turns one number after the other, as its notebook holds it."
-    cells = nbformat.read(ROOT/"nbs"/"01_model.ipynb", 4).cells
-    (cell,) = (c for c in cells if c.cell_type == "code" and "turns = {" in c.source)
-    to.write_bytes(base64.b64decode(next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))))
+def calculating(run, to):
+    "One grid moved, recolored, emptied, turned and led to another one, all by changing its ten numbers."
+    vae, x = load(run), read_evaluation(run)["x"]
+    x = torch.from_numpy(x)
+    count, right = (x[:, :, :9] > 0).flatten(1).any(1), (x[:, :, 10:] == 0).flatten(1).all(1)
+    exact = (vae.reconstruct(x[:2000]) == x[:2000]).flatten(1).all(1)
+    three = torch.bincount(find_objects(x[:2000], 3).grid, minlength=2000) == 3
+    pick = (exact & three & count[:2000] & right[:2000] & (x[:2000].flatten(1).amax(1) < 8)).nonzero()[:, 0]
+    a, b = vae.encode(x[pick[[0, 3]]])
+    k, quarter = range(6), [a[None]]
+    for _ in k[1:]: quarter.append(turn(vae, quarter[-1], QUARTER))
+    rows = {
+        "all to the right:\nadd a step to three numbers": torch.stack([move(vae, a, right=i) for i in k]),
+        "the largest down:\nadd a step to z1": torch.stack([move(vae, a, down=i, object=0) for i in k]),
+        "its color:\nadd a step to z3": torch.stack([recolor(vae, a, i - 3, object=0) for i in k]),
+        "fewer:\ntake a step from z0": torch.stack([a + shift(vae.axes, "count", -i) for i in range(4)]),
+        "quarter turns": torch.cat(quarter[:5]),
+        "a straight line\nto another grid": torch.stack([a + (b - a)*i/5 for i in k])}
+    fig = Figure(figsize=(8.6, 6.9), layout="constrained")
+    for ax, (name, z) in zip(fig.subplots(len(rows), 1), rows.items()):
+        ax.imshow(picture(vae.decode(z).numpy(), cols=6, scale=5, gap=6))
+        ax.set(xlim=(-.5, 86*6 + 5.5), xticks=[], yticks=[])
+        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        for spine in ax.spines.values(): spine.set_visible(False)
+    fig.savefig(to, dpi=90, metadata={"Software": None})
 
 
 def reconstructions(run, to): figure_reconstructions(run).savefig(to, dpi=90, metadata={"Software": None})
@@ -65,13 +89,13 @@ def explorer(run, to):
         person.page.locator(".jp-OutputArea-output").first.screenshot(path=to)
 
 
-PICTURES = dict(numbers=numbers, reconstructions=reconstructions, samples=samples, explorer=explorer)
+PICTURES = dict(calculating=calculating, reconstructions=reconstructions, samples=samples, explorer=explorer)
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or list(PICTURES)
     if unknown := set(wanted) - set(PICTURES): raise SystemExit(f"expected some of {', '.join(PICTURES)}, found {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
-        run = kept_run(Path(folder)) if set(wanted) - {"numbers"} else None
+        run = kept_run(Path(folder))
         for name in wanted:
             PICTURES[name](run, ASSETS/f"{name}.png")
             print(f"assets/{name}.png: {(ASSETS/f'{name}.png').stat().st_size/1e3:.0f} kB")

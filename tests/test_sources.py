@@ -9,6 +9,7 @@ import nbformat
 import papermill
 import pytest
 from conftest import ROOT, command
+from widget_state import with_state
 
 NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 ORDER = ("data", "atomic", "objects", "entropy", "model", "code.codebook", "code.labels", "code.network", "code.operators", "metrics.operators", "checkpoint", "track", "watch", "processes",
@@ -79,6 +80,10 @@ assert data.picture(atomic.make_grids(2)[0]).ndim == 3 and network.make_vae().re
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_notebook_stores_the_state_of_its_widgets():
+    assert with_state() == [], "run `make notebooks`"
 
 
 def test_nothing_is_unpickled():
