@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TARGET', 'MIN_USE', 'MIN_SKILL', 'LARGEST', 'LOOKED_AT', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines',
-           'active_dims', 'active_units', 'verdict', 'assess', 'likelihood', 'part', 'on_grids', 'unseen', 'on_arc',
-           'by_factor', 'read_run', 'run_corpus', 'phases', 'lines', 'track_evaluation', 'evaluate', 'key_figures',
-           'operator_facts', 'operator_limits', 'facts', 'headline', 'limits', 'table', 'compare', 'new_figure',
-           'save_figure', 'read_arrays', 'read_evaluation', 'figure_learning', 'figure_reconstructions',
-           'figure_errors', 'figure_by_factor', 'figure_kl', 'figure_meaning', 'how_to_repeat', 'write_report',
-           'draw_evaluation']
+           'active_dims', 'active_units', 'words', 'verdict', 'measures', 'assess', 'likelihood', 'before_training',
+           'what_was_learned', 'part', 'on_grids', 'unseen', 'on_arc', 'by_factor', 'read_run', 'run_corpus', 'phases',
+           'lines', 'track_evaluation', 'evaluate', 'key_figures', 'operator_facts', 'operator_limits', 'facts',
+           'headline', 'limits', 'table', 'compare', 'new_figure', 'save_figure', 'read_arrays', 'read_evaluation',
+           'figure_learning', 'figure_reconstructions', 'figure_errors', 'figure_by_factor', 'figure_kl',
+           'figure_meaning', 'how_to_repeat', 'write_report', 'draw_evaluation']
 
 # %% ../nbs/03_evaluate.ipynb #x-import-base64-math
 import base64, math
@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from .atomic import FACTORS, KINDS
-from .checkpoint import PHASES, load
+from .checkpoint import PHASES, START, load
+from .code.network import make_vae
 from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, arc_grids, load_corpus, picture, rng, write_atomic, write_json
 from .entropy import entropy_bound, scene_cost
-from .evidence import importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
+from .evidence import RIGHT, importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
 from .failures import failures, figure_failures
 from .meaning import FEWEST, meaning, smoothness
 from .metrics.operators import readiness
@@ -78,13 +79,21 @@ TARGET = .90     # Pixel accuracy that the specification asks for
 MIN_USE = .5     # Nats that another grid's numbers must cost at least, or the decoder does not listen to them
 MIN_SKILL = .01  # Less than this is the black picture with a few specks
 
+def words(learned):
+    "What training has changed, in words."
+    if learned is None: return ""
+    return (f"distortion + {learned['beta']:g}·rate {learned['objective']:.2f} nats, before training {learned['before']:.2f}, "
+            f"difference {learned['difference']:.2f} [{learned['interval'][0]:.2f}, {learned['interval'][1]:.2f}]")
+
 def verdict(
-    test:dict,     # The `test` part of metrics.json
-)->tuple:          # (pass, below_baseline, collapsed or below_target; all reasons against a pass)
-    "Judge a model by its code, its baseline and its target, in this order."
+    test:dict,           # The `test` part of metrics.json
+    learned:dict=None,   # From what_was_learned
+)->tuple:                # (pass, untrained, below_baseline, collapsed or below_target; all reasons against a pass)
+    "Judge a model by what it has learned, its code, its baseline and its target, in this order."
     pixel, black = test["pixel_accuracy"], test["all_background_accuracy"]
     own, other = (test.get("code", {}).get(f"distortion_{whose}", default) for whose, default in (("own", 0.), ("shuffled", math.inf)))
     checks = [
+        ("untrained", learned is not None and not learned["interval"][1] < 0, f"training has not made it clearly better than its first weights were: {words(learned)}"),
         ("collapsed", test["active_units"] == 0 or test["active_dims"] == 0, f"the code is not in use: {test['active_units']} active units and {test['active_dims']} active dimensions of {len(test['kl_per_dim'])}"),
         ("collapsed", other - own < MIN_USE, f"the decoder does not listen: another grid's numbers cost {other:.2f} nats of distortion, its own {own:.2f}; the rate of {test['rate']:.2f} nats is paid for nothing, as where each dimension is pinned to a floor"),
         ("below_baseline", not (pixel > black and test["skill"] >= MIN_SKILL), f"pixel accuracy {pixel:.4f} does not beat the all-background picture's {black:.4f} (skill {test['skill'] or 0:.4f}, at least {MIN_SKILL} counts)"),
@@ -93,6 +102,16 @@ def verdict(
     return (failed[0][0] if failed else "pass"), [why for _, why in failed]
 
 # %% ../nbs/03_evaluate.ipynb #assess
+def measures(
+    sent:dict,   # From send
+    x:Tensor,    # The same grids, on the CPU
+)->dict:         # Nats per grid, shares in [0, 1]
+    "What is said of any model on any grids."
+    d, r = (sent[k].double().mean().item() for k in ("distortion", "rate"))
+    kl = gaussian_kl(sent["mu"].double(), sent["logvar"].double()).mean(0)
+    return dict(n_grids=len(x), **levels(sent["pred"], x), **code_cost(d, r), kl_divergence=r,
+                kl_per_dim=kl.tolist(), active_dims=active_dims(kl), active_units=active_units(sent["mu"]))
+
 def assess(
     vae:VAE,              # Anything with posterior(x) and logits(z)
     train:Tensor,         # The training split, for the baselines
@@ -102,12 +121,9 @@ def assess(
 )->tuple:                 # (the `test` part of metrics.json, per-grid arrays)
     "Every metric of the test split, each accuracy with its baselines; nats per grid, shares in [0, 1]."
     sent, x = send(vae, test, rng("evaluate", seed), progress=progress), test.cpu()
-    d, r = sent["distortion"].double().mean().item(), sent["rate"].double().mean().item()
-    kl = gaussian_kl(sent["mu"].double(), sent["logvar"].double()).mean(0)
     wrong = sent["pred"] != x
     errors = dict(missed=wrong & (sent["pred"] == 0), invented=wrong & (x == 0), recolored=wrong & (x > 0) & (sent["pred"] > 0))
-    metrics = dict(n_grids=len(x), **levels(sent["pred"], x), **code_cost(d, r), kl_divergence=r,
-                   kl_per_dim=kl.tolist(), active_dims=active_dims(kl), active_units=active_units(sent["mu"]),
+    metrics = measures(sent, x) | dict(
                    wrong_cells_per_grid={k: e.flatten(1).sum(1).double().mean().item() for k, e in errors.items()}, baselines=baselines(train.cpu(), x, sent["mu"].shape[1]))
     return metrics, {k: v.numpy() for k, v in sent.items()} | dict(x=x.numpy())
 
@@ -127,6 +143,34 @@ def likelihood(
     error = 1.96*found.std().item()/math.sqrt(n)
     return dict(k=k, n_grids=n, log_likelihood=found.mean().item(), interval=[found.mean().item() - error, found.mean().item() + error], bits_per_grid=-found.mean().item()/math.log(2),
                 elbo=-float((arrays["distortion"][:n] + arrays["rate"][:n]).astype(np.float64).mean()))
+
+def before_training(
+    run_dir,             # A run folder
+    config:dict,         # Its config.json
+    train:Tensor,        # Its training split, uint8 (N, 16, 16)
+)->VAE:                  # On the CPU
+    "The same network with its first weights, and with what it was fitted to the training split before the first step."
+    path = Path(run_dir)/"checkpoints"/START
+    if path.exists(): return load(path, "cpu")
+    vae = make_vae(config["network"], config["latent_dim"], config["seed"])
+    vae.fit(train, say=lambda line: None)
+    return vae
+
+def what_was_learned(
+    vae:VAE,             # From before_training
+    test:Tensor,         # uint8 (N, 16, 16), on the CPU
+    arrays:dict,         # From assess, of the trained model
+    beta:float,          # At the end of training
+    seed:int=0,          # Of the posterior samples, that of assess
+)->tuple:                # measures before training; objective, before, difference and its 95 % interval, nats per grid
+    "The same grids and noise before and after training: is the objective clearly better?"
+    vae.set_beta(beta)
+    sent = send(vae, test, rng("evaluate", seed))
+    costs = [sum(weight*np.asarray(part[k], np.float64) for k, weight in (("distortion", 1), ("rate", beta))) for part in (arrays, sent)]
+    change = costs[0] - costs[1]
+    mean, error = change.mean().item(), 1.96*change.std(ddof=1).item()/math.sqrt(len(change)) if len(change) > 1 else math.inf
+    found = dict(beta=beta, objective=costs[0].mean().item(), before=costs[1].mean().item(), difference=mean, interval=[mean - error, mean + error])
+    return measures(sent, test), found
 
 def part(arrays, which):
     "Accuracies and elbo of some of the grids."
@@ -275,13 +319,16 @@ def evaluate(
     say("  operators, noise and composed grids")
     calculating = readiness(vae, corpus.val, corpus.test, config["seed"])
     say("  ends of the phases, grids of ARC")
-    word, reasons = verdict(test)
+    first = before_training(run_dir, config, corpus.train)
+    start, learned = what_was_learned(first, corpus.test, arrays, training.get("beta_final", config["beta_final"]), config["seed"])
+    say(f"  {words(learned)}")
+    word, reasons = verdict(test, learned)
     metrics = dict(
         schema_version=1, status=training.pop("status"), verdict=word, reasons=reasons,
         corpus=dict(path=config["corpus"], sha256=corpus.sha256, **{f"n_{s}": len(getattr(corpus, s)) for s in ("train", "val", "test")}, background_share=config["corpus_report"]["background_share"],
                     test_in_train=config["corpus_report"]["test_in_train"]),
         model=dict(preset=config["preset"], network=vae.network, latent_dim=vae.latent_dim, n_parameters=sum(p.numel() for p in vae.parameters())),
-        training=training, phases=phases(run_dir, x, config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]), **calculating)
+        training=training, phases=phases(run_dir, x, config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]), learned=learned, baselines=dict(untrained=start), **calculating)
     write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
     write_json(run_dir/"metrics.json", metrics)
     with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track: track_evaluation(track, metrics, arrays)
@@ -292,14 +339,15 @@ def key_figures(
     metrics:dict,  # What metrics.json holds
 )->list:           # Rows of text, the first one names the columns
     "The key figures beside their baselines and targets."
-    t = metrics["test"]; rules = list(t["baselines"].values())
+    t = metrics["test"]
+    rules = [metrics["baselines"]["untrained"] if "baselines" in metrics else dict.fromkeys((*RIGHT, "distortion", "rate", "elbo", "bits_per_grid")), *t["baselines"].values()]
     shares = lambda k: (f"{t[k]:.2%}", "{:.2%} – {:.2%}".format(*t["intervals"][k]) if t["intervals"][k] else "", *("" if r[k] is None else f"{r[k]:.2%}" for r in rules))
-    nats = lambda k: (f"{t[k]:.2f}", "", *(f"{r[k]:.2f}" if k in r else "" for r in rules))
-    return [("", "this model", "95 % interval", "all background", "cell's favorite", "nearest grid", f"{len(t['kl_per_dim'])} components", "target"),
-            ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:z.3f}", " – ".join(f"{v:z.3f}" for v in t["intervals"]["skill"]), *(f"{r['skill']:z.3f}" for r in rules), f">= {MIN_SKILL}"),
+    nats = lambda k: (f"{t[k]:.2f}", "", *("" if r.get(k) is None else f"{r[k]:.2f}" for r in rules))
+    return [("", "this model", "95 % interval", "before training", "all background", "cell's favorite", "nearest grid", f"{len(t['kl_per_dim'])} components", "target"),
+            ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:z.3f}", " – ".join(f"{v:z.3f}" for v in t["intervals"]["skill"]), *("" if r["skill"] is None else f"{r['skill']:z.3f}" for r in rules), f">= {MIN_SKILL}"),
             *((name, *shares(k), "") for name, k in (("colored cells", "foreground_accuracy"), ("of those painted, right", "foreground_precision"), ("balanced over colors", "balanced_color_accuracy"), ("whole objects", "object_recall"), ("exact grids", "exact_match"))),
             *((name, *nats(k), "") for name, k in (("distortion, nats/grid", "distortion"), ("rate = KL, nats/grid", "rate"), ("elbo, nats/grid", "elbo"), ("bits per grid", "bits_per_grid"))),
-            ("active dimensions", f"{t['active_dims']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0"), ("active units", f"{t['active_units']} of {len(t['kl_per_dim'])}", "", "0", "0", "", "", "> 0")]
+            *((name, f"{t[k]} of {len(t['kl_per_dim'])}", "", str(rules[0].get(k, "")), "0", "0", "", "", "> 0") for name, k in (("active dimensions", "active_dims"), ("active units", "active_units")))]
 
 def operator_facts(
     metrics:dict,  # What metrics.json holds
@@ -333,7 +381,8 @@ def facts(
     t = metrics["test"]
     l, c, u = t["likelihood"], t["code"], t["unseen"]
     brief = lambda m: ", ".join(f"{name} {m[key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
-    return [f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
+    return [*([f"what training has learned: {words(metrics['learned'])}" + ("; finding objects, places and colors are built in, the codebook is fitted before training" if metrics["model"]["network"].startswith("objects") else "")] if "learned" in metrics else []),
+              f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
               f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
               *(f"a straight line between two {name.replace('_', ' ')} passes through valid grids {v['valid_between']:.0%} of the time (its ends: {v['valid_ends']:.0%}); {v['cells_per_step']:.0f} cells change in each tenth of the way, {v['cells_apart']:.0f} from end to end" for name, v in t["lines"].items()),
               *operator_facts(metrics),

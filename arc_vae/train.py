@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 import arc_vae
 from .atomic import fresh_epochs, make_corpus
-from .checkpoint import MAX_LATENT, PHASES, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
+from .checkpoint import MAX_LATENT, PHASES, START, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
 from .data import N_COLORS, DatasetError, GridCorpus, augment, clear_parts, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
 from .code.network import NETWORKS, make_vae
 from .model import VAE, distortion, gaussian_kl, objective, rate, reparameterize
@@ -568,7 +568,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
     if cfg.threads: torch.set_num_threads(cfg.threads)
     began, vae = time.monotonic(), make_vae(cfg.network, cfg.latent_dim, cfg.seed)
-    if not resume: vae.fit(corpus.train, say)
+    if not resume:
+        vae.fit(corpus.train, say)
+        if writes: save_checkpoint(folder/START, "vae", vae, corpus_sha256=corpus.sha256)
     vae = vae.to(device)
     opt, corpus, fast = _optimizer(vae, cfg), corpus.to(device), compiled(cfg.compile, say)
     log, measured, spent = restore_state(folder, vae, opt, say) if resume else ([], [], 0.)

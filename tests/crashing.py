@@ -17,7 +17,7 @@ import nbformat
 import torch
 from conftest import contents
 
-from arc_vae.checkpoint import EXPORTED, PHASES, read_checkpoint, verify
+from arc_vae.checkpoint import EXPORTED, PHASES, START, read_checkpoint, verify
 
 SMALL = dict(n_corpus=200, batch_size=32,  # five steps an epoch
              epochs=2, beta_mid_epoch=1, beta_final_epoch=1, patience=3, threads=1)
@@ -129,7 +129,7 @@ def trained(run_dir, how="", number=0, **changes):
 def same(a, b):
     "The exported files of two runs byte for byte, and every number from which training would go on."
     these, those = (contents(run/"checkpoints") for run in (a, b))
-    for name in (*EXPORTED, *PHASES, "manifest.json"): assert these[name] == those[name], name
+    for name in (*EXPORTED, START, *PHASES, "manifest.json"): assert these[name] == those[name], name
     a, b = (read_checkpoint(run/"checkpoints"/"last.pth", "training") for run in (a, b))
     assert all(torch.equal(v, b["state_dict"][k]) for k, v in a["state_dict"].items())
     assert all(torch.equal(v, b["optimizer"]["state"][i][k]) for i, numbers in a["optimizer"]["state"].items() for k, v in numbers.items())
@@ -144,7 +144,7 @@ def whole(run, within=None):
 
 def everything_opens(run):
     "Every file of a run that was killed is whole, or not there yet."
-    for path in run.glob("checkpoints/*.pth"): read_checkpoint(path, (EXPORTED | dict.fromkeys(PHASES, "vae")).get(path.name, "training"))
+    for path in run.glob("checkpoints/*.pth"): read_checkpoint(path, (EXPORTED | dict.fromkeys((START, *PHASES), "vae")).get(path.name, "training"))
     for path in (*run.glob("*.json"), *run.glob("checkpoints/*.json")): json.loads(path.read_text())
     for path in run.glob("*.ipynb"): nbformat.read(path, as_version=4)
     for path in run.glob("log.jsonl"): [json.loads(line) for line in path.read_text().splitlines()]
