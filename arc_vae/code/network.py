@@ -155,7 +155,8 @@ def fit_code(
         count = torch.bincount(at, minlength=code.objects*book.entries).view(code.objects, -1) + .05
         code.log_prob.copy_((count/count.sum(1, keepdim=True)).log()/FAST)
     cells = torch.bincount(o.slot, o.size.float(), minlength=code.objects)  # larger objects have more to lose
-    order, before, after = line_up(book.logits().sigmoid().round(), (cells[:, None]*code.line().prob).sum(0))
+    prob = (cells[:, None]*code.line().prob).sum(0)
+    order, before, after = line_up(book.logits().sigmoid().round(), prob, rounds=code.rounds)
     book.order.copy_(order)
     say(f"codebook: {book.bases} bases fitted to {len(o.grid):,} objects; "
         f"entries that stand together differ in {after:.1f} cells, sorted by size in {before:.1f}")
@@ -174,7 +175,7 @@ NETWORKS = dict(  # name -> builder of encoder and decoder
     reference=lambda latent_dim: (ReferenceEncoder(latent_dim), ReferenceDecoder(latent_dim)),
     objects=object_network(),
     objects_fine=object_network(bases=768, rate_weight=.4),
-    objects_small=object_network(bases=48))
+    objects_small=object_network(bases=48, rounds=60))
 
 # %% ../../nbs/code/02_network.ipynb #make-vae
 def make_vae(
