@@ -16,13 +16,16 @@ from ..objects import Objects
 
 # %% ../../nbs/code/00_codebook.ipynb #after
 N_CELLS = GRID*GRID
-ORIENTATIONS = torch.tensor([[[y*(1 - t), y*t], [x*t, x*(1 - t)]] for t in (0, 1) for y in (1, -1) for x in (1, -1)])
+ORIENTATIONS = torch.tensor([
+    [[1, 0], [0, 1]], [[1, 0], [0, -1]], [[-1, 0], [0, 1]], [[-1, 0], [0, -1]],
+    [[0, 1], [1, 0]], [[0, 1], [-1, 0]], [[0, -1], [1, 0]], [[0, -1], [-1, 0]]])
 MIRROR, FLIP, QUARTER = 1, 2, 5  # left and right exchanged, up and down exchanged, a quarter turn against the clock
 
 def after() -> Tensor:  # int64 (8, 8)
     "[g, o]: the orientation that results from turning what stands in orientation o by g."
     product = (ORIENTATIONS[None] @ ORIENTATIONS[:, None]).flatten(2)
-    return (product[:, :, None] == ORIENTATIONS.flatten(1)).all(3).long().argmax(2)
+    same = (product[:, :, None] == ORIENTATIONS.flatten(1)).all(3)
+    return same.long().argmax(2)
 
 # %% ../../nbs/code/00_codebook.ipynb #frames-of
 def frames_of(
@@ -40,7 +43,8 @@ def sources() -> tuple:  # int64 (4, 8, 256), where 256 stands for no cell, and 
     "For each parity and orientation: the cell that each cell of the turned frame shows, and the turned frame's parity."
     even = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
     at = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)) - GRID//2
-    source, turned = torch.full((4, 8, N_CELLS), N_CELLS), torch.zeros(4, 8, dtype=torch.long)
+    source = torch.full((4, 8, N_CELLS), N_CELLS)
+    turned = torch.zeros(4, 8, dtype=torch.long)
     for orientation, matrix in enumerate(ORIENTATIONS):
         new = even @ matrix.abs()
         turned[:, orientation] = new @ torch.tensor([2, 1])
@@ -70,8 +74,11 @@ def canonical(
 )->tuple:           # frames, parity, and a float64 key (N,) that is equal for equal frames
     "Of the eight orientations of each shape the one that stands for all."
     weight = torch.rand(N_CELLS, generator=torch.Generator().manual_seed(1), dtype=torch.double)
-    keys = torch.stack([orient(frames, parity, torch.full_like(parity, o))[0].double() @ weight for o in range(8)])
-    key, best = keys.max(0)
+    keys = []
+    for orientation in range(8):
+        turned, _ = orient(frames, parity, torch.full_like(parity, orientation))
+        keys.append(turned.double() @ weight)
+    key, best = torch.stack(keys).max(0)
     return *orient(frames, parity, best), key
 
 # %% ../../nbs/code/00_codebook.ipynb #boxes
@@ -80,7 +87,9 @@ def boxes() -> tuple:  # frames (256, 256), parity int64 (256,)
     size = torch.cartesian_prod(torch.arange(1, GRID + 1), torch.arange(1, GRID + 1))
     reach = torch.arange(GRID) - GRID//2 + size[..., None]//2  # cells from the first row or column on
     inside = (reach >= 0) & (reach < size[..., None])
-    return (inside[:, 0, :, None] & inside[:, 1, None]).flatten(1).float(), (size%2 == 0).long() @ torch.tensor([2, 1])
+    rows, columns = inside.unbind(1)
+    frames = (rows[:, :, None] & columns[:, None]).flatten(1).float()
+    return frames, (size%2 == 0).long() @ torch.tensor([2, 1])
 
 # %% ../../nbs/code/00_codebook.ipynb #fit-bases
 def fit_bases(
@@ -94,19 +103,28 @@ def fit_bases(
     frames, parity, key = canonical(frames, parity)
     _, kind, count = torch.unique(key, return_inverse=True, return_counts=True)
     first = torch.zeros_like(count).scatter_reduce(0, kind, torch.arange(len(kind)), "amin", include_self=False)
-    x, even, n = frames[first], parity[first], count.float()
+    x = frames[first]
+    even = parity[first]
+    n = count.float()
     start = torch.topk(n*(1 + .2*x.sum(1)), min(size, len(n))).indices
-    base, base_even, prob = x[start]*.9 + .02, even[start], n[start]/n.sum()
+    base = x[start]*.9 + .02
+    base_even = even[start]
+    prob = n[start]/n.sum()
     for i in range(rounds):
-        cost = distortions(x, torch.logit(base, 3e-4)) - weight*prob.clamp(min=1e-9).log()
-        least, choice = cost.masked_fill(even[:, None] != base_even, torch.inf).min(1)
+        price = weight*prob.clamp(min=1e-9).log()
+        cost = distortions(x, torch.logit(base, 3e-4)) - price
+        cost = cost.masked_fill(even[:, None] != base_even, torch.inf)
+        least, choice = cost.min(1)
         mass = torch.zeros_like(prob).index_add(0, choice, n)
-        base = torch.zeros_like(base).index_add(0, choice, x*n[:, None])/mass.clamp(min=1)[:, None]
+        total = torch.zeros_like(base).index_add(0, choice, x*n[:, None])
+        base = total/mass.clamp(min=1)[:, None]
         prob = mass/mass.sum()
         unused = (mass < 1).nonzero()[:, 0]
         if len(unused) and i < rounds - 3:
             worst = torch.topk(least*n, len(unused)).indices
-            base[unused], base_even[unused], prob[unused] = x[worst]*.9 + .02, even[worst], n[worst]/n.sum()/2
+            base[unused] = x[worst]*.9 + .02
+            base_even[unused] = even[worst]
+            prob[unused] = n[worst]/n.sum()/2
     more = size - len(prob)  # a corpus of fewer shapes leaves bases empty
     return F.pad(base, (0, 0, 0, more), value=.02), F.pad(prob, (0, more)), F.pad(base_even, (0, more))
 
@@ -128,24 +146,31 @@ def line_up(
     seed:int=0,          # Of who moves
 )->tuple:                # Entries in their order, int64 (E,); cells in which neighbors differ before and after
     "An order of entries in which those that stand close together look alike."
-    draw, x = torch.Generator().manual_seed(seed), (torch.arange(places) + .5)/places
-    apart, size, prob = torch.cdist(pictures, pictures, p=1), pictures.sum(1), prob/prob.sum()
-    order, costs, orders = size.argsort(stable=True), [], []
+    draw = torch.Generator().manual_seed(seed)
+    x = (torch.arange(places) + .5)/places
+    apart = torch.cdist(pictures, pictures, p=1)
+    size = pictures.sum(1)
+    prob = prob/prob.sum()
+    order = size.argsort(stable=True)
+    beyond = torch.special.ndtr(-x/reach) + torch.special.ndtr((x - 1)/reach)  # there another color begins
+    costs, orders = [], []
     for i in range(rounds):
         width = prob[order]
         at = torch.empty_like(prob).scatter(0, order, width.cumsum(0) - width/2)
         near = torch.exp(-((x[:, None] - at)/reach).square()/2)*prob
         total = near.sum(1, keepdim=True)
-        beyond = torch.special.ndtr(-x/reach) + torch.special.ndtr((x - 1)/reach)  # there another color begins
         around = (near @ apart)/total.clamp(min=1e-30)  # (places, E): cells by which an entry would differ there
         cost = (1 - beyond[:, None])*around + beyond[:, None]*size
-        here = cost.gather(0, (at*places).long().clamp(0, places - 1)[None])[0]
+        stands = (at*places).long().clamp(0, places - 1)
+        here = cost.gather(0, stands[None])[0]
         least, where = cost.min(0)
-        costs.append((prob*here).sum().item()); orders.append(order)
+        costs.append((prob*here).sum().item())
+        orders.append(order)
         gain = (prob*(here - least)).clamp(min=0) + 1e-12
-        movers = torch.multinomial(gain, max(1, int(.1*len(prob)*(1 - i/rounds))), generator=draw)
-        there = x[where[movers]] + (torch.rand(len(movers), generator=draw) - .5)/places
-        order = at.scatter(0, movers, there).argsort(stable=True)
+        how_many = max(1, int(.1*len(prob)*(1 - i/rounds)))
+        movers = torch.multinomial(gain, how_many, generator=draw)
+        jitter = (torch.rand(len(movers), generator=draw) - .5)/places
+        order = at.scatter(0, movers, x[where[movers]] + jitter).argsort(stable=True)
     best = min(range(rounds), key=costs.__getitem__)
     return orders[best], costs[0], costs[best]
 
@@ -156,7 +181,8 @@ def turned_entries(
     "[g, entry]: the entry that shows it turned by g."
     own = (8*torch.arange(bases)[None, :, None] + after()[:, None]).flatten(1)
     height, width = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)).T
-    box = torch.stack([height*GRID + width]*4 + [width*GRID + height]*4)
+    upright, lying = height*GRID + width, width*GRID + height
+    box = torch.stack([upright]*4 + [lying]*4)  # the first four orientations exchange no rows and columns
     return torch.cat([own, 8*bases + box], 1)
 
 # %% ../../nbs/code/00_codebook.ipynb #codebook

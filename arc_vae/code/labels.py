@@ -43,10 +43,13 @@ def axes_of(
     objects, spare = divmod(latent_dim - 1, 3)
     axes = [Axis(0, None, "count", min(COUNT_STEP, 3.2/objects), "object")]
     for k in range(objects):
+        axes.append(Axis(len(axes), k, "row", STEP, "cell down"))
+        axes.append(Axis(len(axes), k, "column", STEP, "cell to the right"))
         look = ("shape", 0., "") if k < spare else ("look", COLOR_STEP, "color")
-        parts = ("row", STEP, "cell down"), ("column", STEP, "cell to the right"), look
-        axes += [Axis(1 + 3*k + i, k, *part) for i, part in enumerate(parts)]
-    return axes + [Axis(1 + 3*objects + k, k, "color", COLOR_STEP, "color") for k in range(spare)]
+        axes.append(Axis(len(axes), k, *look))
+    for k in range(spare):
+        axes.append(Axis(len(axes), k, "color", COLOR_STEP, "color"))
+    return axes
 
 # %% ../../nbs/code/01_labels.ipynb #objectcode
 # Adam moves a parameter by about the learning rate a step; log-probabilities must be able to follow
@@ -66,9 +69,12 @@ class ObjectCode(nn.Module):
         self.axes = axes_of(latent_dim)
         self.objects, self.spare = divmod(latent_dim - 1, 3)
         self.rate_weight, self.rounds, self.codebook = rate_weight, rounds, Codebook(bases)
-        each = lambda: nn.Parameter(torch.full((self.objects, self.codebook.entries), .2))
-        self.log_prob, self.look_width, self.place_width = each(), each(), each()
-        self.count_width, self.count_logits = (nn.Parameter(torch.zeros(self.objects + 1)) for _ in range(2))
+        each_entry = torch.full((self.objects, self.codebook.entries), .2)
+        self.log_prob = nn.Parameter(each_entry.clone())
+        self.look_width = nn.Parameter(each_entry.clone())
+        self.place_width = nn.Parameter(each_entry.clone())
+        self.count_width = nn.Parameter(torch.zeros(self.objects + 1))
+        self.count_logits = nn.Parameter(torch.zeros(self.objects + 1))
         self.color_width = nn.Parameter(torch.zeros(self.spare))
         self.log_background_mix = nn.Parameter(torch.tensor(-5.))
         self.register_buffer("beta", torch.tensor(1.))
@@ -104,8 +110,10 @@ def more_than(
 )->Tensor:            # (n, objects)
     "Probability that a grid has more than k objects, for each k."
     sd = code.count_sd()
-    score = code.count_logits.log_softmax(0) - sd.log() - ((z[:, :1] - code.count_mean)/sd).square().clamp(max=1e30)/2
-    return (1 - score.softmax(1).cumsum(1)[:, :-1]).clamp(min=0)
+    prior = code.count_logits.log_softmax(0)
+    score = prior - sd.log() - ((z[:, :1] - code.count_mean)/sd).square().clamp(max=1e30)/2
+    at_most = score.softmax(1).cumsum(1)
+    return (1 - at_most[:, :-1]).clamp(min=0)
 
 # %% ../../nbs/code/01_labels.ipynb #labels-near
 WINDOW = 6   # labels to either side of z that reading considers
@@ -124,12 +132,15 @@ def labels_near(
     along = (center[:, None] + place[:, None, order].double()).flatten(1)  # of all labels of an object, in spans
     behind = 100.*torch.arange(len(place), device=look.device)[:, None]
     middle = ((along[:, 1:] + along[:, :-1])/2 + behind).flatten()
-    at = (look.double()/code.span[slot]).clamp(-40, 40) + 100.*slot
+    packed = slot >= code.spare  # the others have their shapes where the middle color would be, and nothing beside
+    limit = torch.where(packed, 40., .5).double()
+    at = (look.double()/code.span[slot]).clamp(-limit, limit) + 100.*slot
     label = torch.searchsorted(middle, at) - slot*(along.shape[1] - 1)
     label = label[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=look.device)
-    known, label = (label >= 0) & (label < along.shape[1]), label.clamp(0, along.shape[1] - 1)
+    known = (label >= 0) & (label < along.shape[1])
+    label = label.clamp(0, along.shape[1] - 1)
     color = label.div(len(order), rounding_mode="floor")
-    return color, order[label%len(order)], known & ((color == colors//2) | (slot >= code.spare)[:, None])
+    return color, order[label%len(order)], known & ((color == colors//2) | packed[:, None])
 
 # %% ../../nbs/code/01_labels.ipynb #reading
 class Reading(NamedTuple):
@@ -150,7 +161,8 @@ def read(
     z:Tensor,         # (n, D)
 )->Reading:
     "Which labels are meant, by Bayes over Gaussians."
-    (n, k), line, there = (len(z), code.objects), code.line(), more_than(code, z)
+    n, k, line = len(z), code.objects, code.line()
+    there = more_than(code, z)
     grid, slot = (there.detach() > 1e-4).nonzero().T
     at = grid*k + slot
     row, column, look = z[:, 1:1 + 3*k].reshape(n*k, 3).index_select(0, at).T
@@ -161,7 +173,9 @@ def read(
     score = prob.log() - look_sd.log() - ((look[:, None] - mean)/look_sd).square().clamp(max=1e30)/2
     prob = (SHARP*score).masked_fill(~known, -torch.inf).softmax(1)
     colors = prob.new_zeros(len(at), N_COLORS - 1).scatter_add(1, color, prob)
-    if code.spare: colors = torch.where((slot < code.spare)[:, None], lone_colors(code, z, grid, slot), colors)
+    if code.spare:
+        lone = (slot < code.spare)[:, None]
+        colors = torch.where(lone, lone_colors(code, z, grid, slot), colors)
     there = there.flatten().index_select(0, at)
     return Reading(grid, slot, there, row, column, (prob*place_sd).sum(1), entry, prob, colors)
 
@@ -169,5 +183,7 @@ def lone_colors(code, z, grid, slot):
     "Probability of each color of the objects that have a number for it, (N, 9); of others whatever the last says."
     slot = slot.clamp(max=code.spare - 1)
     value = z[:, -code.spare:].flatten().gather(0, grid*code.spare + slot)
-    apart = value[:, None] - COLOR_STEP*(torch.arange(1, N_COLORS, device=z.device) - N_COLORS/2)
-    return (-(apart/code.color_sd().gather(0, slot)[:, None]).square().clamp(max=1e30)/2).softmax(1)
+    mean = COLOR_STEP*(torch.arange(1, N_COLORS, device=z.device) - N_COLORS/2)
+    sd = code.color_sd().gather(0, slot)[:, None]
+    apart = (value[:, None] - mean)/sd
+    return (-apart.square().clamp(max=1e30)/2).softmax(1)

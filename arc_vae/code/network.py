@@ -25,13 +25,17 @@ def nearest_entry(
     line:Line,        # code.line()
 )->Tensor:            # int64 (N,)
     "The entry of least cost for each object."
-    (frames, parity), logits, own = frames_of(o), code.codebook.logits(), code.codebook.parity()
-    price, entry = -code.rate_weight*code.beta*line.prob.log(), torch.zeros_like(o.grid)
+    frames, parity = frames_of(o)
+    logits, entry_parity = code.codebook.logits(), code.codebook.parity()
+    price = -code.rate_weight*code.beta*line.prob.log()
+    entry = torch.zeros_like(o.grid)
     for p in range(4):
-        mine, those = (parity == p).nonzero()[:, 0], (own == p).nonzero()[:, 0]
-        if not len(mine): continue
-        cost = distortions(frames[mine], logits[those]) + price[:, those].index_select(0, o.slot[mine])
-        entry[mine] = those[cost.argmin(1)]
+        objects = (parity == p).nonzero()[:, 0]
+        entries = (entry_parity == p).nonzero()[:, 0]
+        if not len(objects): continue
+        distortion = distortions(frames[objects], logits[entries])
+        cost = distortion + price[:, entries].index_select(0, o.slot[objects])
+        entry[objects] = entries[cost.argmin(1)]
     return entry
 
 # %% ../../nbs/code/02_network.ipynb #fill
@@ -64,17 +68,20 @@ class ObjectEncoder(nn.Module):
         line, count = c.line(), torch.bincount(o.grid, minlength=n)
         at = o.slot*c.codebook.entries + nearest_entry(c, o, line)
         place, look_sd, place_sd = (t.flatten().gather(0, at) for t in line[1:])
-        color, packed = (o.color - N_COLORS/2).to(place.dtype), o.slot >= c.spare
+        color = (o.color - N_COLORS/2).to(place.dtype)
+        packed = o.slot >= c.spare
         look = c.span[o.slot]*(packed*color + place)
-        row, column = STEP*(o.top + (o.height - GRID)/2), STEP*(o.left + (o.width - GRID)/2)
+        row = STEP*(o.top + (o.height - GRID)/2)
+        column = STEP*(o.left + (o.width - GRID)/2)
         triple = torch.stack([row, column, look, place_sd, place_sd, look_sd], 1).view(-1, 2, 3)
         first = torch.stack([c.count_mean[count], c.count_sd().gather(0, count)], 1)[:, :, None]
         triples = fill(triple, o.grid*c.objects + o.slot, n*c.objects).view(n, c.objects, 2, 3)
         parts = [first, triples.transpose(1, 2).flatten(2)]
         if c.spare:
-            own, grid, slot = color[~packed], o.grid[~packed], o.slot[~packed]
-            pair = torch.stack([COLOR_STEP*own, c.color_sd().gather(0, slot)], 1)[:, :, None]
-            parts.append(fill(pair, grid*c.spare + slot, n*c.spare).view(n, c.spare, 2).transpose(1, 2))
+            slot = o.slot[~packed]
+            pair = torch.stack([COLOR_STEP*color[~packed], c.color_sd().gather(0, slot)], 1)[:, :, None]
+            colors = fill(pair, o.grid[~packed]*c.spare + slot, n*c.spare).view(n, c.spare, 2)
+            parts.append(colors.transpose(1, 2))
         mu, sd = torch.cat(parts, 2).unbind(1)
         return mu, 2*sd.log()
 
@@ -93,9 +100,11 @@ def draw(
     def shift(place, half):  # (N, 16, 16): probability that a row of the frame comes to lie on a row of the grid
         center = STEP*(torch.arange(GRID, device=place.device) - (GRID - 1)/2 - half[:, None]/2)
         apart = (place.index_select(0, which)[:, None] - center)/r.place_sd.index_select(0, which)[:, None]
-        return ((-apart.square().clamp(max=1e30)/2).softmax(1) @ moves).view(-1, GRID, GRID)
+        anchor = (-apart.square().clamp(max=1e30)/2).softmax(1)
+        return (anchor @ moves).view(-1, GRID, GRID)
     cells = shift(r.row, even//2) @ picture.view(-1, GRID, GRID) @ shift(r.column, even%2).mT
-    return r.prob.new_zeros(len(r.prob), N_CELLS).index_add(0, which, cells.flatten(1)).clamp(0, 1)
+    drawn = r.prob.new_zeros(len(r.prob), N_CELLS)
+    return drawn.index_add(0, which, cells.flatten(1)).clamp(0, 1)
 
 def anchors() -> Tensor:  # (16, 256)
     "For the row on which the center of a frame comes to lie: which row of the grid shows which row of the frame."
@@ -111,9 +120,11 @@ class ObjectDecoder(nn.Module):
         self.register_buffer("moves", anchors(), persistent=False)
 
     def forward(self, z):
-        n, k, r = len(z), self.code.objects, read(self.code, z)
-        at, cells = r.grid*k + r.slot, draw(self.code, r, self.moves)*r.there[:, None]
-        cells = z.new_zeros(n*k, N_CELLS).index_copy(0, at, cells).view(n, k, N_CELLS)
+        n, k = len(z), self.code.objects
+        r = read(self.code, z)
+        at = r.grid*k + r.slot
+        drawn = draw(self.code, r, self.moves)*r.there[:, None]
+        cells = z.new_zeros(n*k, N_CELLS).index_copy(0, at, drawn).view(n, k, N_CELLS)
         color = z.new_zeros(n*k, N_COLORS - 1).index_copy(0, at, r.color).view(n, k, N_COLORS - 1)
         background = (1 - cells).clamp(min=1e-6).prod(1, keepdim=True)
         share = torch.cat([background, color.mT @ cells], 1)
@@ -126,12 +137,15 @@ class ObjectDecoder(nn.Module):
         r, book = read(self.code, z), self.code.codebook
         sure = r.there > .5
         entry = r.entry.gather(1, r.prob.argmax(1, keepdim=True))[sure, 0]
-        even = torch.stack([book.parity()[entry]//2, book.parity()[entry]%2], 1)
+        parity = book.parity()[entry]
+        even = torch.stack([parity//2, parity%2], 1)
         center = torch.stack([r.row, r.column], 1)[sure]/STEP
         anchor = (center + (GRID - 1 + even)/2).round().long()  # where cell (8, 8) of the frame stands
         owner, row, column = (book.logits()[entry] > 0).view(-1, GRID, GRID).nonzero().T
-        row, column = row - GRID//2 + anchor[owner, 0], column - GRID//2 + anchor[owner, 1]
-        o = describe_objects(r.grid[sure], r.slot[sure], r.color[sure].argmax(1) + 1, owner, row, column)
+        row = row - GRID//2 + anchor[owner, 0]
+        column = column - GRID//2 + anchor[owner, 1]
+        color = r.color[sure].argmax(1) + 1
+        o = describe_objects(r.grid[sure], r.slot[sure], color, owner, row, column)
         return o.keep(o.size > 0)
 
 # %% ../../nbs/code/02_network.ipynb #fit-code
