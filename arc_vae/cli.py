@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'run_path', 'existing_run', 'RunOutput', 'showing_status', 'passing_on_signals', 'keeping_whole',
            'execute', 'changes_from', 'config_from', 'main', 'train', 'evaluate', 'sample', 'run', 'numbers',
-           'bring_to_evaluation', 'one_of_many', 'sweep', 'verify_run', 'compare_runs', 'explorer_notebook',
-           'bench_subjects', 'explore', 'corpus', 'corpus_make', 'corpus_check']
+           'bring_to_evaluation', 'one_of_many', 'sweep', 'verify_run', 'compare_runs', 'bench_subjects',
+           'explorer_notebook', 'explore', 'corpus', 'corpus_make', 'corpus_check']
 
 # %% ../nbs/06_cli.ipynb #x-import-json-os-re-shutil-signal-subproce
 import json, os, re, shutil, signal, subprocess, sys, tempfile, threading
@@ -29,9 +29,12 @@ def run_path(
 )->Path:              # outputs/<name>, absolute
     "The folder of a run; ClickException where the name cannot be one."
     name = name or f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
-    if not re.fullmatch(r"\w[\w.-]*", name) or name == "corpus": raise click.ClickException(f"--run: expected a name of letters, digits, '.', '_' and '-' (not 'corpus'), found {name!r}")
+    if not re.fullmatch(r"\w[\w.-]*", name) or name == "corpus":
+        raise click.ClickException("--run: expected a name of letters, digits, '.', '_' and '-' (not 'corpus'), "
+                                   f"found {name!r}")
     return Path("outputs", name).resolve()
 
+# %% ../nbs/06_cli.ipynb #existing-run
 def existing_run(
     name:str,    # The run's name
 )->Path:         # outputs/<name>, absolute
@@ -39,27 +42,35 @@ def existing_run(
     from arc_vae.data import nearest
     path = run_path(name)
     if (path/"config.json").exists(): return path
-    known = sorted(p.parent.name for p in path.parent.glob("*/config.json"))
-    raise click.ClickException(f"outputs/{name}: no such run{nearest(name, known)}; " + (f"there are {', '.join(known[-8:])}" if known else "there is none yet: `arc-vae run` makes one"))
+    known = sorted(config.parent.name for config in path.parent.glob("*/config.json"))
+    others = f"there are {', '.join(known[-8:])}" if known else "there is none yet: `arc-vae run` makes one"
+    raise click.ClickException(f"outputs/{name}: no such run{nearest(name, known)}; {others}")
 
 # %% ../nbs/06_cli.ipynb #runoutput
 class RunOutput:
     "A text stream that passes on what a notebook prints, and keeps a line below it that changes in place."
-    def __init__(self, to): self.to, self.status, self.one = to, "", threading.Lock()
+    def __init__(self, to):
+        self.to = to
+        self.status = ""
+        self.lock = threading.Lock()
 
     def write(self, text):
-        with self.one:
+        with self.lock:
             if self.status: self.to.write("\x1b[2K")
-            self.to.write(text); self.status = ""
+            self.to.write(text)
+            self.status = ""
 
     def paint(self, status):
-        "Show another line below; the cursor stays at its beginning, so that what is printed next takes its place."
-        with self.one:
+        "Show another line below; the cursor stays at its start, so that what is printed next takes its place."
+        with self.lock:
             if status == self.status: return
-            self.to.write(f"\x1b[2K{status}\r"); self.to.flush(); self.status = status
+            self.to.write(f"\x1b[2K{status}\r")
+            self.to.flush()
+            self.status = status
 
     def flush(self): self.to.flush()
 
+# %% ../nbs/06_cli.ipynb #showing-status
 @contextmanager
 def showing_status(
     out:RunOutput,  # Where the notebook's lines go
@@ -68,90 +79,151 @@ def showing_status(
     "On a terminal, show what the notebook has to say of its progress; elsewhere it prints a plain line now and then."
     from arc_vae.watch import STATUS
     os.environ.pop(STATUS, None)
-    if not out.to.isatty(): yield; return
-    path, stop = Path(folder)/"status", threading.Event()
-    path.touch(); os.environ[STATUS] = str(path)
+    if not out.to.isatty():
+        yield
+        return
+    path = Path(folder)/"status"
+    path.touch()
+    os.environ[STATUS] = str(path)
+    stop = threading.Event()
+
     def paint():
-        while not stop.wait(.2): out.paint(path.read_text(encoding="utf-8")[:max(20, shutil.get_terminal_size().columns - 1)])
+        while not stop.wait(.2):
+            status = path.read_text(encoding="utf-8")
+            columns = shutil.get_terminal_size().columns - 1
+            out.paint(status[:max(20, columns)])
         out.paint("")
-    painter = threading.Thread(target=paint, daemon=True); painter.start()
-    try: yield
-    finally: stop.set(); painter.join(); os.environ.pop(STATUS, None)
+
+    painter = threading.Thread(target=paint, daemon=True)
+    painter.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        painter.join()
+        os.environ.pop(STATUS, None)
+
+# %% ../nbs/06_cli.ipynb #environment
+_ENVIRONMENT = dict(  # for the kernel, where nothing else is set
+    # threads that wait spin only briefly: beside other work a training step is several times as fast, alone as before
+    GOMP_SPINCOUNT="10000",
+    # freed blocks are kept: each step needs the same ones
+    MALLOC_MMAP_THRESHOLD_="1073741824",
+    MALLOC_TRIM_THRESHOLD_="1073741824",
+    MALLOC_TOP_PAD_="268435456",
+    # numpy's threads do not sleep while they wait; torch and scikit-learn's own loops have others
+    OPENBLAS_NUM_THREADS="1")
 
 # %% ../nbs/06_cli.ipynb #passing-on-signals
-_ENVIRONMENT = dict(  # for the kernel, where nothing else is set
-    GOMP_SPINCOUNT="10000",  # threads that wait spin only briefly: beside other work a training step is several times as fast, alone it is as fast as before
-    MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="1073741824", MALLOC_TOP_PAD_="268435456",  # freed blocks are kept: each step needs the same ones
-    OPENBLAS_NUM_THREADS="1")  # numpy's, which do not sleep while they wait; torch and scikit-learn's own loops have others
-
 @contextmanager
 def passing_on_signals():
-    "A list into which SIGTERM and SIGINT put their numbers while the kernels below this process are told to stop; they save what they have."
+    "The signals received so far, a list; each SIGTERM or SIGINT stops the kernels below, which save what they have."
     import psutil
 
     from arc_vae.processes import on_signals
     received = []
+
     def forward(number, frame):
         received.append(number)
         kernels = []
         for child in psutil.Process().children():
             with suppress(psutil.Error):  # it ends at this moment
-                if "ipykernel_launcher" in " ".join(child.cmdline()): child.send_signal(signal.SIGTERM); kernels.append(child)
+                if "ipykernel_launcher" in " ".join(child.cmdline()):
+                    child.send_signal(signal.SIGTERM)
+                    kernels.append(child)
         if not kernels: sys.exit(128 + number)  # none has started yet
-    with on_signals(forward): yield received
+
+    with on_signals(forward):
+        yield received
+
+# %% ../nbs/06_cli.ipynb #keeping-whole
+def _whole_notebooks():
+    "How papermill is to read and write notebooks in files."
+    from papermill.iorw import LocalHandler
+
+    from arc_vae.data import write_atomic
+
+    class Whole(LocalHandler):
+        def read(self, path):
+            story = json.loads(super().read(path))
+            # a megabyte from when it was last looked at, which would be saved again with every cell
+            story["metadata"].pop("widgets", None)
+            return json.dumps(story)
+
+        def write(self, text, path): write_atomic(path, lambda f: f.write(text.encode()))
+
+    return Whole()
 
 @contextmanager
 def keeping_whole(
     run_dir:Path,     # Where executed notebooks go
     notebook:str,     # The one that is executed, without ending
 ):
-    "Let papermill write notebooks into a run whole or not at all, one process at a time; ClickException where another one is at it."
-    from papermill.iorw import LocalHandler, papermill_io
+    "Let papermill write a notebook whole or not at all; ClickException where another process executes it for the run."
+    from papermill.iorw import papermill_io
 
-    from arc_vae.data import clear_parts, write_atomic
-    class Whole(LocalHandler):
-        def read(self, path):
-            story = json.loads(super().read(path))
-            story["metadata"].pop("widgets", None)  # a megabyte from when it was last looked at, which would be saved again with every cell
-            return json.dumps(story)
-        def write(self, text, path): write_atomic(path, lambda f: f.write(text.encode()))
-    try: lock = filelock.FileLock(run_dir/f".{notebook}.lock").acquire(timeout=0)
-    except filelock.Timeout: raise click.ClickException(f"outputs/{run_dir.name}: another process is executing {notebook} for this run; wait for it, or stop it first") from None
+    from arc_vae.data import clear_parts
+    try:
+        lock = filelock.FileLock(run_dir/f".{notebook}.lock").acquire(timeout=0)
+    except filelock.Timeout:
+        raise click.ClickException(f"outputs/{run_dir.name}: another process is executing {notebook} for this run; "
+                                   "wait for it, or stop it first") from None
     with lock:
         clear_parts(run_dir)
-        for place in (run_dir, NOTEBOOKS): papermill_io.register(f"{place}{os.sep}", Whole())
+        for place in (run_dir, NOTEBOOKS):
+            papermill_io.register(f"{place}{os.sep}", _whole_notebooks())
         yield
+
+# %% ../nbs/06_cli.ipynb #execute
+def _connection(folder):
+    "How the kernel is reached. One on TCP warns, rightly, that others on the machine could listen."
+    if os.name == "posix": return dict(transport="ipc", ip=os.path.join(folder, "kernel"))
+    return dict(transport="tcp")
+
+def _say_in_one_line(error, notebook, target):
+    "ClickException for a kernel that died and a cell that failed; any other error is left to the caller."
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    if isinstance(error, DeadKernelError):
+        raise click.ClickException(f"{notebook}: the kernel died; memory may have run out") from None
+    if isinstance(error, PapermillExecutionError):
+        message = error.evalue or error.ename
+        raise click.ClickException(f"{message}\n(the traceback is in {os.path.relpath(target)})") from None
 
 def execute(
     notebook:str,     # Name in nbs, without ending
     run_dir:Path,     # The run's folder; the executed notebook goes there
     **parameters,     # What its parameters cell takes, beside run_dir
 ):
-    "Run a notebook with papermill, passing on what it prints and the signals that come; ClickException with the failing cell's message, exit code 128 + signal where one came."
+    "Run a notebook, passing on its prints and signals; ClickException says why a cell failed, exit code 128 + signal."
     import papermill as pm
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
-    source, target = NOTEBOOKS/f"{notebook}.ipynb", run_dir/f"{notebook}.ipynb"
-    if not source.exists(): raise click.ClickException(f"{source}: no such notebook; the command line needs the project's source tree")
+    source = NOTEBOOKS/f"{notebook}.ipynb"
+    target = run_dir/f"{notebook}.ipynb"
+    if not source.exists():
+        raise click.ClickException(f"{source}: no such notebook; the command line needs the project's source tree")
     parameters["run_dir"] = str(run_dir)
-    if unknown := set(parameters) - set(pm.inspect_notebook(str(source))): raise click.ClickException(f"{source.name} has no parameter {', '.join(sorted(unknown))}")
+    unknown = sorted(set(parameters) - set(pm.inspect_notebook(str(source))))
+    if unknown: raise click.ClickException(f"{source.name} has no parameter {', '.join(unknown)}")
     run_dir.mkdir(parents=True, exist_ok=True)
-    for name, value in _ENVIRONMENT.items(): os.environ.setdefault(name, value)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     out = RunOutput(sys.stdout)
-    with keeping_whole(run_dir, notebook), passing_on_signals() as received, tempfile.TemporaryDirectory(prefix="arc-vae-") as sockets, showing_status(out, sockets):  # its own sockets, or runs that start together would answer each other
-        # a kernel on TCP warns, rightly, that others on the machine could listen
-        line = dict(transport="ipc", ip=os.path.join(sockets, "kernel")) if os.name == "posix" else dict(transport="tcp")
+    with (keeping_whole(run_dir, notebook), passing_on_signals() as received,
+          # its own sockets, or runs that start together would answer each other
+          tempfile.TemporaryDirectory(prefix="arc-vae-") as sockets, showing_status(out, sockets)):
         said = ""
         try:
-            pm.execute_notebook(str(source), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS), skip_cells_with_tag="demo", progress_bar=False, log_output=False,
-                                stdout_file=out, stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30, config=Config({"KernelManager": line}))
-        except Exception as e:
-            said = getattr(e, "evalue", "")
-            if received: pass  # which ends a kernel in this error or that one, depending on how far it was
-            elif isinstance(e, DeadKernelError): raise click.ClickException(f"{notebook}: the kernel died; memory may have run out") from None
-            elif isinstance(e, PapermillExecutionError): raise click.ClickException(f"{said or e.ename}\n(the traceback is in {os.path.relpath(target)})") from None
-            else: raise
+            pm.execute_notebook(
+                str(source), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS),
+                skip_cells_with_tag="demo", progress_bar=False, log_output=False, stdout_file=out,
+                stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30,
+                config=Config({"KernelManager": _connection(sockets)}))
+        except Exception as error:
+            said = getattr(error, "evalue", "")
+            if not received:  # a signal ends a kernel in this error or that one, depending on how far it was
+                _say_in_one_line(error, notebook, target)
+                raise
         if received:  # also where the notebook got through: what would follow does not begin
             click.echo(said or f"{signal.Signals(received[0]).name}: stopped", err=True)
             sys.exit(128 + received[0])
@@ -161,9 +233,11 @@ def changes_from(
     settings:tuple,   # Words of the form field=value
 )->dict:              # field -> value, text
     "Settings as they were typed; ClickException where one is not of that form."
-    if wrong := [s for s in settings if "=" not in s]: raise click.ClickException(f"--set: expected field=value, found {wrong[0]!r}")
-    return dict(s.split("=", 1) for s in settings)
+    for word in settings:
+        if "=" not in word: raise click.ClickException(f"--set: expected field=value, found {word!r}")
+    return dict(word.split("=", 1) for word in settings)
 
+# %% ../nbs/06_cli.ipynb #config-from
 def config_from(
     preset:str,       # A name in PRESETS
     corpus:str,       # Path, or empty
@@ -181,10 +255,11 @@ def config_from(
 class _Commands(click.Group):
     "A group whose commands turn the project's own errors into one line."
     def invoke(self, ctx):
-        try: return super().invoke(ctx)
-        except (ValueError, ImportError, OSError) as e:
-            if isinstance(e, ValueError) and not type(e).__module__.startswith("arc_vae"): raise
-            raise click.ClickException(str(e)) from None
+        try:
+            return super().invoke(ctx)
+        except (ValueError, ImportError, OSError) as error:
+            if isinstance(error, ValueError) and not type(error).__module__.startswith("arc_vae"): raise
+            raise click.ClickException(str(error)) from None
         except KeyboardInterrupt:
             click.echo("SIGINT: stopped", err=True)
             sys.exit(128 + signal.SIGINT)
@@ -205,53 +280,77 @@ def main():
 def _options(f):
     "The options that say what to train."
     for option in (
-        click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change any setting; repeatable. An unknown name lists all."),
-        click.option("--run", "name", default="", help="Name of the run, a folder in outputs/.  [default: date, time and preset]"),
-        click.option("--corpus", default="", help="A corpus .npz.  [default: generate one of 100,000 grids, once]"),
-        click.option("--preset", default="default", show_default=True, help="default, long (finer shapes), reference, or smoke (about a minute).")): f = option(f)
+        click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE",
+                     help="Change any setting; repeatable. An unknown name lists all."),
+        click.option("--run", "name", default="",
+                     help="Name of the run, a folder in outputs/.  [default: date, time and preset]"),
+        click.option("--corpus", default="",
+                     help="A corpus .npz.  [default: generate one of 100,000 grids, once]"),
+        click.option("--preset", default="default", show_default=True,
+                     help="default, long (finer shapes), reference, or smoke (about a minute)."),
+    ):
+        f = option(f)
     return f
 
-_processes_option = click.option("--processes", type=click.IntRange(1), help="Processes that train together (torchrun): one a GPU, or a few on a CPU.")
+_processes_option = click.option(
+    "--processes", type=click.IntRange(1),
+    help="Processes that train together (torchrun): one a GPU, or a few on a CPU.")
 _words = click.argument("words", nargs=-1, metavar="[FIELD=VALUE]...")
+_run_option = click.option("--run", "name", required=True, help="Name of the run in outputs/.")
+_device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+_wandb_option = click.option("--wandb", default="auto", show_default=True,
+                             help="Weights & Biases: auto, online, offline or disabled.")
 
-def _all_settings(settings, words, processes): return (*settings, *words, *([f"processes={processes}"] if processes else []))
+# %% ../nbs/06_cli.ipynb #prepare
+def _all_settings(settings, words, processes):
+    "All settings as they were typed, with --set, without it, and with an option of their own."
+    processes = [f"processes={processes}"] if processes else []
+    return (*settings, *words, *processes)
 
 def _prepare(preset, corpus, name, settings):
     "Settings and a free run folder, or the reason why not, before any kernel starts."
     from arc_vae.train import open_corpus, pick_device
-    cfg, path = config_from(preset, corpus, settings), run_path(name, preset)
-    if (path/"config.json").exists(): raise click.ClickException(f"outputs/{path.name} already holds a run; choose another --run, or remove it")
+    cfg = config_from(preset, corpus, settings)
+    path = run_path(name, preset)
+    if (path/"config.json").exists():
+        raise click.ClickException(f"outputs/{path.name} already holds a run; choose another --run, or remove it")
     pick_device(cfg.device)
     if cfg.corpus: open_corpus(cfg, "", lambda line: None)
     return cfg, path
 
-def _train(cfg, path, **more): click.echo(f"training: outputs/{path.name}/02_train.ipynb"); execute("02_train", path, **asdict(cfg), **more)
+# %% ../nbs/06_cli.ipynb #stages
+def _execute(what, notebook, path, **parameters):
+    "Say what begins, and execute its notebook."
+    click.echo(f"{what}: outputs/{path.name}/{notebook}.ipynb")
+    execute(notebook, path, **parameters)
+
+def _train(cfg, path, **more): _execute("training", "02_train", path, **asdict(cfg), **more)
 
 def _evaluate(path, device, wandb, **more):
-    for n, what in (("03_evaluate", "evaluating"), ("04_latent_viz", "mapping the latent space")):
-        click.echo(f"{what}: outputs/{path.name}/{n}.ipynb"); execute(n, path, **dict(wandb=wandb) | (dict(device=device, **more) if n == "03_evaluate" else {}))
+    _execute("evaluating", "03_evaluate", path, wandb=wandb, device=device, **more)
+    _execute("mapping the latent space", "04_latent_viz", path, wandb=wandb)
 
-def _sample(path, n, seed, device, wandb): click.echo(f"sampling: outputs/{path.name}/05_sample.ipynb"); execute("05_sample", path, n=n, seed=seed, device=device, wandb=wandb)
+def _sample(path, n, seed, device, wandb):
+    _execute("sampling", "05_sample", path, n=n, seed=seed, device=device, wandb=wandb)
 
 # %% ../nbs/06_cli.ipynb #train
 @main.command()
 @_options
 @_words
 @_processes_option
-@click.option("--resume", metavar="RUN", default="", help="Go on with a run that was stopped or killed; --set epochs=60 may come with it.")
+@click.option("--resume", metavar="RUN", default="",
+              help="Go on with a run that was stopped or killed; --set epochs=60 may come with it.")
 def train(preset, corpus, name, settings, words, processes, resume):
     "Train a model (notebook 02) into outputs/RUN. FIELD=VALUE is the same as --set FIELD=VALUE."
     settings = _all_settings(settings, words, processes)
     if not resume: return _train(*_prepare(preset, corpus, name, settings))
     from arc_vae.train import resumed_config
-    if name or corpus: raise click.ClickException("--resume: the run has its own name and corpus; leave out --run and --corpus")
+    if name or corpus:
+        raise click.ClickException("--resume: the run has its own name and corpus; leave out --run and --corpus")
     path = existing_run(resume)
     _train(resumed_config(path, **changes_from(settings)), path, resume=True)
 
-_run_option = click.option("--run", "name", required=True, help="Name of the run in outputs/.")
-_device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-_wandb_option = click.option("--wandb", default="auto", show_default=True, help="Weights & Biases: auto, online, offline or disabled.")
-
+# %% ../nbs/06_cli.ipynb #evaluate
 @main.command()
 @_run_option
 @_device_option
@@ -261,6 +360,7 @@ def evaluate(name, device, wandb, k):
     "Evaluate a trained run on its test grids (notebooks 03 and 04): metrics.json, figures, report.html."
     _evaluate(existing_run(name), device, wandb, k=k)
 
+# %% ../nbs/06_cli.ipynb #sample
 @main.command()
 @_run_option
 @click.option("--n", default=1000, show_default=True, type=click.IntRange(1), help="How many grids.")
@@ -271,6 +371,7 @@ def sample(name, n, seed, device, wandb):
     "Decode draws of the prior (notebook 05): samples.npz and a picture."
     _sample(existing_run(name), n, seed, device, wandb)
 
+# %% ../nbs/06_cli.ipynb #run
 @main.command()
 @_options
 @_words
@@ -279,7 +380,9 @@ def run(preset, corpus, name, settings, words, processes):
     "Train, evaluate and sample: all notebooks, one run folder. FIELD=VALUE is the same as --set FIELD=VALUE."
     from arc_vae.evaluate import read_run
     cfg, path = _prepare(preset, corpus, name, _all_settings(settings, words, processes))
-    _train(cfg, path); _evaluate(path, cfg.device, cfg.wandb); _sample(path, 1000, cfg.seed, cfg.device, cfg.wandb)
+    _train(cfg, path)
+    _evaluate(path, cfg.device, cfg.wandb)
+    _sample(path, 1000, cfg.seed, cfg.device, cfg.wandb)
     (metrics,) = read_run(path, "metrics")
     click.echo(f"{metrics['verdict']}: outputs/{path.name}/report.html")
 
@@ -290,28 +393,42 @@ def numbers(
     option:str,     # Named in the error
 )->list:            # The numbers
     "Comma-separated numbers, none below zero; ClickException where one is not."
-    try: found = [kind(word) for word in text.split(",")]
-    except ValueError: found = []
-    if not found or not all(0 <= v < float("inf") for v in found): raise click.ClickException(f"{option}: expected numbers of at least 0 with commas between them, found {text!r}")
+    try:
+        found = [kind(word) for word in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 <= number < float("inf") for number in found):
+        raise click.ClickException(f"{option}: expected numbers of at least 0 with commas between them, "
+                                   f"found {text!r}")
     return found
+
+# %% ../nbs/06_cli.ipynb #bring-to-evaluation
+def _refuse_another_run(cfg, path):
+    "ClickException where a run that has begun has other settings than it is to have; those that may change, may."
+    from arc_vae.train import MAY_CHANGE, resumed_config
+    own = asdict(resumed_config(path))
+    for field, wanted in asdict(cfg).items():
+        fixed = field == "epochs" or field not in MAY_CHANGE
+        if fixed and own[field] != wanted:
+            raise click.ClickException(f"outputs/{path.name}: {field}: the run has {own[field]!r}, the sweep asks for "
+                                       f"{wanted!r}; choose another --run, or remove that one")
 
 def bring_to_evaluation(
     cfg,            # TrainConfig that the run is to have
     path:Path,      # Its folder, maybe not there yet
 ):
-    "Train, go on with or only evaluate a run, whatever is left to do; ClickException where the folder holds another run."
+    "Train, go on with or only evaluate a run, whatever is left; ClickException where the folder holds another run."
     from arc_vae.evaluate import read_run
-    from arc_vae.train import MAY_CHANGE, resumed_config
-    begun, status = (path/"config.json").exists(), None
+    begun = (path/"config.json").exists()
+    status = None
     if begun:
-        own = asdict(resumed_config(path))
-        for field, wanted in asdict(cfg).items():
-            if own[field] != wanted and (field == "epochs" or field not in MAY_CHANGE): raise click.ClickException(f"outputs/{path.name}: {field}: the run has {own[field]!r}, the sweep asks for {wanted!r}; choose another --run, or remove that one")
+        _refuse_another_run(cfg, path)
         if (path/"metrics.json").exists(): return click.echo(f"evaluated already: outputs/{path.name}")
         if (path/"training.json").exists(): status = read_run(path, "training")[0].get("status")
     if status not in ("completed", "early_stopped"): _train(cfg, path, resume=begun)
-    click.echo(f"evaluating: outputs/{path.name}/03_evaluate.ipynb"); execute("03_evaluate", path, device=cfg.device, wandb=cfg.wandb)
+    _execute("evaluating", "03_evaluate", path, device=cfg.device, wandb=cfg.wandb)
 
+# %% ../nbs/06_cli.ipynb #one-of-many
 @main.command("one", hidden=True)
 @_run_option
 @click.argument("settings")
@@ -320,36 +437,65 @@ def one_of_many(name, settings):
     from arc_vae.train import TrainConfig
     bring_to_evaluation(TrainConfig(**json.loads(settings)), run_path(name))
 
+# %% ../nbs/06_cli.ipynb #sweep
+def _one_after_another(trainings, done):
+    for i, (run_name, cfg) in enumerate(trainings.items(), 1):
+        click.echo(f"[{i}/{len(trainings)}] {run_name}")
+        bring_to_evaluation(cfg, run_path(run_name))
+        done(run_name)
+
+def _side_by_side(trainings, done, jobs, cluster, options, logs):
+    "Each training in a process of its own, here or on a cluster; ClickException names those that failed."
+    from arc_vae.jobs import run_here, run_there
+    command = [sys.executable, "-c", "import arc_vae.cli; arc_vae.cli.main()", "one"]
+    commands = {}
+    for run_name, cfg in trainings.items():
+        commands[run_name] = [*command, "--run", run_name, json.dumps(asdict(cfg))]
+    if cluster:
+        ended = run_there(commands, logs, cluster, jobs, say=click.echo, done=done, options=options)
+    else:
+        ended = run_here(commands, jobs, say=click.echo, done=done)
+    failed = [run_name for run_name in trainings if ended.get(run_name) != 0]
+    if failed: raise click.ClickException(f"{', '.join(failed)}: not done; the same command goes on with them")
+
 @main.command()
 @_options
 @click.option("--betas", default="0.25,0.5,1,2,4", show_default=True, help="Final weights of the rate.")
 @click.option("--seeds", default="0", show_default=True, help="One training for each, on the same corpus.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Runs at a time; each gets a GPU of its own, or its share of the cores.")
-@click.option("--cluster", type=click.Choice(["slurm", "local"]), help="Submit the runs as jobs with submitit; local tries it out on this machine.")
-@click.option("--slurm", multiple=True, metavar="OPTION=VALUE", help="For the cluster: partition, time (minutes), mem_gb, gpus_per_node, ...; repeatable.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1),
+              help="Runs at a time; each gets a GPU of its own, or its share of the cores.")
+@click.option("--cluster", type=click.Choice(["slurm", "local"]),
+              help="Submit the runs as jobs with submitit; local tries it out on this machine.")
+@click.option("--slurm", multiple=True, metavar="OPTION=VALUE",
+              help="For the cluster: partition, time (minutes), mem_gb, gpus_per_node, ...; repeatable.")
 def sweep(preset, corpus, name, settings, betas, seeds, jobs, cluster, slurm):
     "Train and evaluate over β and seeds, one run each; the same command goes on where it was stopped."
-    from arc_vae.jobs import run_here, run_there
     from arc_vae.sweep import sweep_plan, write_sweep
     from arc_vae.train import open_corpus
-    place, cfg, seeds = run_path(name, "sweep"), config_from(preset, corpus, settings), numbers(seeds, int, "--seeds")
-    if (place/"config.json").exists(): raise click.ClickException(f"outputs/{place.name} holds a run; choose another --run")
-    plan = lambda **more: sweep_plan(place.name, numbers(betas, float, "--betas"), seeds, preset, **changes_from(settings) | more)
-    plan()  # what cannot be is said before a corpus is made
-    shared, options = open_corpus(replace(cfg, seed=seeds[0]), place.parent/"corpus", say=lambda line: None), changes_from(slurm)
-    trainings, runs = plan(corpus=str(Path(shared.path).resolve())), []
+    place = run_path(name, "sweep")
+    cfg = config_from(preset, corpus, settings)
+    seeds = numbers(seeds, int, "--seeds")
+    if (place/"config.json").exists():
+        raise click.ClickException(f"outputs/{place.name} holds a run; choose another --run")
+    betas = numbers(betas, float, "--betas")
+    changes = changes_from(settings)
+    sweep_plan(place.name, betas, seeds, preset, **changes)  # what cannot be is said before a corpus is made
+    shared = open_corpus(replace(cfg, seed=seeds[0]), place.parent/"corpus", say=lambda line: None)
+    changes["corpus"] = str(Path(shared.path).resolve())
+    options = changes_from(slurm)
+    trainings = sweep_plan(place.name, betas, seeds, preset, **changes)
+    evaluated = set()
+
     def done(run_name):
-        runs.append(run_path(run_name))
-        write_sweep([run_path(n) for n in trainings if run_path(n) in runs], place)
+        evaluated.add(run_name)
+        write_sweep([run_path(each) for each in trainings if each in evaluated], place)
+
     if jobs == 1 and not cluster:
-        for i, (run_name, each) in enumerate(trainings.items(), 1):
-            click.echo(f"[{i}/{len(trainings)}] {run_name}")
-            bring_to_evaluation(each, run_path(run_name)); done(run_name)
+        _one_after_another(trainings, done)
     else:
-        commands = {n: [sys.executable, "-c", "import arc_vae.cli; arc_vae.cli.main()", "one", "--run", n, json.dumps(asdict(each))] for n, each in trainings.items()}
-        ended = run_there(commands, place/"jobs", cluster, jobs, say=click.echo, done=done, options=options) if cluster else run_here(commands, jobs, say=click.echo, done=done)
-        if failed := [n for n in trainings if ended.get(n) != 0]: raise click.ClickException(f"{', '.join(failed)}: not done; the same command goes on with them")
-    click.echo(f"{(place/'sweep.md').read_text()}outputs/{place.name}: sweep.md, sweep.json, figures/rate_distortion.png")
+        _side_by_side(trainings, done, jobs, cluster, options, logs=place/"jobs")
+    table = (place/"sweep.md").read_text()
+    click.echo(f"{table}outputs/{place.name}: sweep.md, sweep.json, figures/rate_distortion.png")
 
 # %% ../nbs/06_cli.ipynb #verify-run
 @main.command("verify")
@@ -358,28 +504,20 @@ def verify_run(name):
     "Open every checkpoint of a run and compare the exported ones with their hashes."
     from arc_vae.checkpoint import verify
     found = verify(existing_run(name))
-    for file, said in found: click.echo(f"{file:13} {said}")
-    if any(said != "whole" for _, said in found): raise click.ClickException(f"outputs/{name}: not every file is whole")
+    for file, said in found:
+        click.echo(f"{file:13} {said}")
+    if any(said != "whole" for _, said in found):
+        raise click.ClickException(f"outputs/{name}: not every file is whole")
 
+# %% ../nbs/06_cli.ipynb #compare-runs
 @main.command("compare")
 @click.argument("names", nargs=-1, required=True)
 def compare_runs(names):
     "Print evaluated runs side by side; differences from the first with 95 % intervals, grid by grid."
     from arc_vae.evaluate import compare
-    click.echo(compare([existing_run(n) for n in names]))
+    click.echo(compare([existing_run(name) for name in names]))
 
-def explorer_notebook(
-    run_dir:Path,     # A run folder
-)->Path:              # explore.ipynb in it
-    "A notebook of the run's own that opens the explorer; one that is there is left as it is."
-    import nbformat
-
-    from arc_vae.data import write_atomic
-    path, v = run_dir/"explore.ipynb", nbformat.v4
-    cells = [v.new_markdown_cell(f"# {run_dir.name}\n\nRun the cell below (Shift+Enter).", id="what"), v.new_code_cell("from pathlib import Path\n\nfrom arc_vae.explorer import explore\n\nexplore(Path.cwd())", id="explore")]
-    made = v.new_notebook(cells=cells, metadata=dict(kernelspec=dict(display_name="python3", language="python", name="python3")))
-    return path if path.exists() else write_atomic(path, lambda f: f.write(nbformat.writes(made).encode()))
-
+# %% ../nbs/06_cli.ipynb #bench-subjects
 @main.command("bench")
 @click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
 @click.option("--corpus", default="", help="A corpus .npz.  [default: 8,000 generated grids]")
@@ -397,45 +535,77 @@ def bench_subjects(subjects, corpus, steps, rounds, as_json):
     from arc_vae.bench import bench, bench_table, subject_config
     from arc_vae.data import load_corpus
     subjects = list(subjects) or ["default", "reference"]
-    for subject in subjects: subject_config(subject)  # what cannot be is said before a corpus is read
+    for subject in subjects:
+        subject_config(subject)  # what cannot be is said before a corpus is read
     grids = load_corpus(corpus).train if corpus else make_grids(8_000)[0]
     environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
     result = bench(subjects, grids, steps, rounds, environment, say=lambda line: click.echo(line, err=True))
     click.echo(json.dumps(result, indent=1) if as_json else bench_table(result))
 
+# %% ../nbs/06_cli.ipynb #explorer-notebook
+def explorer_notebook(
+    run_dir:Path,     # A run folder
+)->Path:              # explore.ipynb in it
+    "A notebook of the run's own that opens the explorer; one that is there is left as it is."
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    from arc_vae.data import write_atomic
+    path = run_dir/"explore.ipynb"
+    if path.exists(): return path
+    title = f"# {run_dir.name}\n\nRun the cell below (Shift+Enter)."
+    code = "from pathlib import Path\n\nfrom arc_vae.explorer import explore\n\nexplore(Path.cwd())"
+    cells = [new_markdown_cell(title, id="what"), new_code_cell(code, id="explore")]
+    kernel = dict(display_name="python3", language="python", name="python3")
+    made = new_notebook(cells=cells, metadata=dict(kernelspec=kernel))
+    return write_atomic(path, lambda f: f.write(nbformat.writes(made).encode()))
+
+# %% ../nbs/06_cli.ipynb #explore
 @main.command()
 @_run_option
 def explore(name):
     "Open JupyterLab on the explorer of a run: sliders, a map of its test grids, a board to draw on."
     notebook = explorer_notebook(existing_run(name))
-    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container one is root, and Jupyter would refuse
-    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyter", "lab", *root, str(notebook)]))
+    command = [sys.executable, "-m", "jupyter", "lab"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container one is root, and Jupyter would refuse
+        command.append("--allow-root")
+    raise SystemExit(subprocess.call([*command, str(notebook)]))
+
+# %% ../nbs/06_cli.ipynb #corpus
+def _check(path):
+    from arc_vae.data import describe, load_corpus
+    click.echo(describe(load_corpus(path)))
 
 @main.group()
 def corpus():
     "Make a corpus, or check one."
 
+# %% ../nbs/06_cli.ipynb #corpus-make
 @corpus.command("make")
 @click.option("--out", required=True, type=click.Path(), help="The .npz to write; nothing is overwritten.")
 @click.option("--n", default=100_000, show_default=True, type=click.IntRange(10), help="Grids, split 80/10/10.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed gives the same bytes.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
+              help="The same seed gives the same bytes.")
 @click.option("--shards", default=0, type=click.IntRange(0), help="Write a folder of so many files instead of one.")
-@click.option("--compress/--no-compress", default=None, help="Small files, or files that are mapped instead of read.  [default: one file is compressed, shards are not]")
+@click.option("--compress/--no-compress", default=None,
+              help="Small files, or files that are mapped instead of read.  "
+                   "[default: one file is compressed, shards are not]")
 def corpus_make(out, n, seed, shards, compress):
     "Generate a corpus of atomic images with the factors of every object."
     from arc_vae.atomic import make_corpus, make_shards
     with click.progressbar(length=n, label=f"{n:,} grids") as bar:
-        step = lambda done, _: bar.update(done - bar.pos)
-        if shards: make_shards(out, n, shards, seed, step, bool(compress))
-        else: make_corpus(out, n, seed, step, compress is not False)
+
+        def progress(done, _): bar.update(done - bar.pos)
+
+        if shards:
+            make_shards(out, n, shards, seed, progress, bool(compress))
+        else:
+            make_corpus(out, n, seed, progress, compress is not False)
     _check(out)
 
+# %% ../nbs/06_cli.ipynb #corpus-check
 @corpus.command("check")
 @click.argument("path", type=click.Path())
 def corpus_check(path):
     "Read a corpus as training would and say what is in it."
     _check(path)
-
-def _check(path):
-    from arc_vae.data import describe, load_corpus
-    click.echo(describe(load_corpus(path)))

@@ -15,6 +15,7 @@ __all__ = ['TARGET', 'MIN_USE', 'MIN_SKILL', 'LARGEST', 'LOOKED_AT', 'CAPTIONS',
 import base64, io, math
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,13 +24,15 @@ from torch import Tensor
 from .atomic import FACTORS, KINDS
 from .checkpoint import PHASES, START, load
 from .code.network import make_vae
-from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus, arc_grids, load_corpus, picture, rng, write_atomic, write_json
+from .data import BROKEN, GRID, N_COLORS, PALETTE, GridCorpus
+from .data import arc_grids, load_corpus, picture, rng, write_atomic, write_json
 from .entropy import entropy_bound, scene_cost
-from .evidence import RIGHT, importance_bound, ladder, levels, linear_code, nearest_grids, resample, resampled, seen_before, tally, use_of_code
+from .evidence import RIGHT, ladder, levels, resample, resampled, tally
+from .evidence import importance_bound, linear_code, nearest_grids, seen_before, use_of_code
 from .failures import failures, figure_failures
 from .meaning import FEWEST, meaning, smoothness
 from .metrics.operators import readiness
-from .model import VAE, gaussian_kl
+from .model import VAE, elbo, gaussian_kl
 from .track import Tracker
 from .train import IN_CONFIG, RunError, make_config, pick_device, read_json, send
 from .watch import Progress, draw_curves, read_log
@@ -40,7 +43,33 @@ def code_cost(
     rate:float,        # Nats per grid
 )->dict:               # Nats per grid, and bits per grid
     "The likelihood part of metrics.json, for a model and for a baseline alike."
-    return dict(distortion=distortion, rate=rate, elbo=-(distortion + rate), bits_per_grid=(distortion + rate)/math.log(2))
+    return dict(
+        distortion=distortion,
+        rate=rate,
+        elbo=elbo(distortion, rate),
+        bits_per_grid=(distortion + rate)/math.log(2))
+
+# %% ../nbs/03_evaluate.ipynb #color-rules
+class _ColorRule(NamedTuple):
+    "One picture for all grids, and the color frequencies behind it."
+    picture:Tensor    # Colors, (16, 16)
+    frequency:Tensor  # Of each color in each cell, float64 (16, 16, 10); not normalized
+
+def _color_rules(train):
+    "The rules that do not look at the grid: by the frequencies of all cells, and by those of each cell."
+    counts = [(train == color).sum(0) for color in range(N_COLORS)]
+    per_cell = torch.stack(counts, -1).double() + 1/N_COLORS  # smoothed by one grid
+    overall = per_cell.sum((0, 1)).expand(GRID, GRID, -1)
+    return dict(
+        all_background=_ColorRule(torch.zeros(GRID, GRID), overall),
+        most_frequent_per_cell=_ColorRule(per_cell.argmax(-1), per_cell))
+
+def _frequency_cost(frequency, grids):
+    "Nats per grid of coding grids by color frequencies, (16, 16, 10)."
+    logp = (frequency/frequency.sum(-1, keepdim=True)).log()
+    logp_of_colors = logp.expand(len(grids), -1, -1, -1).gather(-1, grids.long().unsqueeze(-1))
+    nats = -logp_of_colors.flatten(1).sum(1)
+    return nats.mean().item()
 
 # %% ../nbs/03_evaluate.ipynb #baselines
 def baselines(
@@ -48,16 +77,15 @@ def baselines(
     test:Tensor,   # The grids to be right about, uint8 (M, 16, 16)
     dims:int=10,   # Numbers of the linear code
 )->dict:           # name -> accuracies with their intervals, and distortion in nats per grid where there is one
-    "The all-background picture and the most frequent color of each cell, with the cost of coding the test grids by those frequencies; the nearest training grid; principal components."
-    per_cell = torch.stack([(train == c).sum(0) for c in range(N_COLORS)], -1).double() + 1/N_COLORS  # (16, 16, 10), smoothed by one grid
-    guess = dict(all_background=torch.zeros(GRID, GRID), most_frequent_per_cell=per_cell.argmax(-1))
-    freq = dict(all_background=per_cell.sum((0, 1)).expand(GRID, GRID, -1), most_frequent_per_cell=per_cell)
-    out = {}
-    for name in guess:
-        logp = (freq[name]/freq[name].sum(-1, keepdim=True)).log()
-        nats = -logp.expand(len(test), -1, -1, -1).gather(-1, test.long().unsqueeze(-1)).flatten(1).sum(1)
-        out[name] = levels(guess[name].to(torch.uint8).expand(len(test), -1, -1), test) | code_cost(nats.mean().item(), 0.)
-    return out | dict(nearest_training_grid=levels(train[nearest_grids(train, test)[0]], test), principal_components=levels(linear_code(train, test, dims), test))
+    "The two fixed pictures with the cost of coding by their frequencies, the nearest training grid, a linear code."
+    found = {}
+    for name, rule in _color_rules(train).items():
+        pred = rule.picture.to(torch.uint8).expand(len(test), -1, -1)
+        found[name] = levels(pred, test) | code_cost(_frequency_cost(rule.frequency, test), 0.)
+    nearest, _ = nearest_grids(train, test)
+    found["nearest_training_grid"] = levels(train[nearest], test)
+    found["principal_components"] = levels(linear_code(train, test, dims), test)
+    return found
 
 # %% ../nbs/03_evaluate.ipynb #active-dims
 def active_dims(
@@ -67,6 +95,7 @@ def active_dims(
     "Latent dimensions whose mean KL exceeds the threshold."
     return int((kl_per_dim > threshold).sum())
 
+# %% ../nbs/03_evaluate.ipynb #active-units
 def active_units(
     mu:Tensor,             # Posterior means of all grids, (N, D)
     threshold:float=.01,   # Variance
@@ -74,44 +103,98 @@ def active_units(
     "Latent dimensions whose posterior mean varies over grids (Burda et al. 2016, sec. 5.1)."
     return int((mu.double().var(0, unbiased=False) > threshold).sum())
 
-# %% ../nbs/03_evaluate.ipynb #verdict
+# %% ../nbs/03_evaluate.ipynb #x-target-min-use-min-skill
 TARGET = .90     # Pixel accuracy that the specification asks for
 MIN_USE = .5     # Nats that another grid's numbers must cost at least, or the decoder does not listen to them
 MIN_SKILL = .01  # Less than this is the black picture with a few specks
 
-def words(learned):
+# %% ../nbs/03_evaluate.ipynb #words
+def words(
+    learned:dict,  # From what_was_learned, or None
+)->str:            # Empty for None
     "What training has changed, in words."
     if learned is None: return ""
-    return (f"distortion + {learned['beta']:g}·rate {learned['objective']:.2f} nats, before training {learned['before']:.2f}, "
-            f"difference {learned['difference']:.2f} [{learned['interval'][0]:.2f}, {learned['interval'][1]:.2f}]")
+    low, high = learned["interval"]
+    return (f"distortion + {learned['beta']:g}·rate {learned['objective']:.2f} nats, "
+            f"before training {learned['before']:.2f}, "
+            f"difference {learned['difference']:.2f} [{low:.2f}, {high:.2f}]")
 
+# %% ../nbs/03_evaluate.ipynb #code-reasons
+def _learning_reasons(learned):
+    "Why training may have been for nothing: (verdict, reason) each."
+    if learned is None or learned["interval"][1] < 0: return []
+    return [("untrained", f"training has not made it clearly better than its first weights were: {words(learned)}")]
+
+def _code_reasons(test):
+    "Why the code may be of no use: (verdict, reason) each."
+    reasons = []
+    if test["active_units"] == 0 or test["active_dims"] == 0:
+        reasons.append(("collapsed", f"the code is not in use: {test['active_units']} active units and "
+                                     f"{test['active_dims']} active dimensions of {len(test['kl_per_dim'])}"))
+    code = test.get("code", {})
+    own = code.get("distortion_own", 0.)
+    other = code.get("distortion_shuffled", math.inf)
+    if other - own < MIN_USE:
+        reasons.append(("collapsed", f"the decoder does not listen: another grid's numbers cost {other:.2f} nats of "
+                                     f"distortion, its own {own:.2f}; the rate of {test['rate']:.2f} nats is paid for "
+                                     "nothing, as where each dimension is pinned to a floor"))
+    return reasons
+
+# %% ../nbs/03_evaluate.ipynb #accuracy-reasons
+def _accuracy_reasons(test):
+    "Why too few cells may be right: (verdict, reason) each."
+    reasons = []
+    pixel, black = test["pixel_accuracy"], test["all_background_accuracy"]
+    if not (pixel > black and test["skill"] >= MIN_SKILL):
+        reasons.append(("below_baseline", f"pixel accuracy {pixel:.4f} does not beat the all-background picture's "
+                                          f"{black:.4f} (skill {test['skill'] or 0:.4f}, at least {MIN_SKILL} counts)"))
+    if not pixel >= TARGET:
+        reasons.append(("below_target", f"pixel accuracy {pixel:.4f} is below {TARGET:.2f}"))
+    return reasons
+
+# %% ../nbs/03_evaluate.ipynb #verdict
 def verdict(
     test:dict,           # The `test` part of metrics.json
     learned:dict=None,   # From what_was_learned
 )->tuple:                # (pass, untrained, below_baseline, collapsed or below_target; all reasons against a pass)
     "Judge a model by what it has learned, its code, its baseline and its target, in this order."
-    pixel, black = test["pixel_accuracy"], test["all_background_accuracy"]
-    own, other = (test.get("code", {}).get(f"distortion_{whose}", default) for whose, default in (("own", 0.), ("shuffled", math.inf)))
-    checks = [
-        ("untrained", learned is not None and not learned["interval"][1] < 0, f"training has not made it clearly better than its first weights were: {words(learned)}"),
-        ("collapsed", test["active_units"] == 0 or test["active_dims"] == 0, f"the code is not in use: {test['active_units']} active units and {test['active_dims']} active dimensions of {len(test['kl_per_dim'])}"),
-        ("collapsed", other - own < MIN_USE, f"the decoder does not listen: another grid's numbers cost {other:.2f} nats of distortion, its own {own:.2f}; the rate of {test['rate']:.2f} nats is paid for nothing, as where each dimension is pinned to a floor"),
-        ("below_baseline", not (pixel > black and test["skill"] >= MIN_SKILL), f"pixel accuracy {pixel:.4f} does not beat the all-background picture's {black:.4f} (skill {test['skill'] or 0:.4f}, at least {MIN_SKILL} counts)"),
-        ("below_target", not pixel >= TARGET, f"pixel accuracy {pixel:.4f} is below {TARGET:.2f}")]
-    failed = [(name, why) for name, bad, why in checks if bad]
-    return (failed[0][0] if failed else "pass"), [why for _, why in failed]
+    failed = [*_learning_reasons(learned), *_code_reasons(test), *_accuracy_reasons(test)]
+    word = failed[0][0] if failed else "pass"
+    return word, [reason for _, reason in failed]
 
-# %% ../nbs/03_evaluate.ipynb #assess
+# %% ../nbs/03_evaluate.ipynb #measures
 def measures(
     sent:dict,   # From send
     x:Tensor,    # The same grids, on the CPU
 )->dict:         # Nats per grid, shares in [0, 1]
     "What is said of any model on any grids."
-    d, r = (sent[k].double().mean().item() for k in ("distortion", "rate"))
+    distortion = sent["distortion"].double().mean().item()
+    rate = sent["rate"].double().mean().item()
     kl = gaussian_kl(sent["mu"].double(), sent["logvar"].double()).mean(0)
-    return dict(n_grids=len(x), **levels(sent["pred"], x), **code_cost(d, r), kl_divergence=r,
-                kl_per_dim=kl.tolist(), active_dims=active_dims(kl), active_units=active_units(sent["mu"]))
+    return dict(
+        n_grids=len(x),
+        **levels(sent["pred"], x),
+        **code_cost(distortion, rate),
+        kl_divergence=rate,
+        kl_per_dim=kl.tolist(),
+        active_dims=active_dims(kl),
+        active_units=active_units(sent["mu"]))
 
+# %% ../nbs/03_evaluate.ipynb #kinds-of-errors
+def _kinds_of_errors(pred, x):
+    "Wrong cells of each kind, bool (N, 16, 16): a color missed, one made up on the background, one taken for another."
+    wrong = pred != x
+    return dict(
+        missed=wrong & (pred == 0),
+        invented=wrong & (x == 0),
+        recolored=wrong & (x > 0) & (pred > 0))
+
+def _numpy_arrays(sent, x):
+    "What was sent, and the grids themselves, as numpy arrays."
+    arrays = {name: tensor.numpy() for name, tensor in sent.items()}
+    return arrays | dict(x=x.numpy())
+
+# %% ../nbs/03_evaluate.ipynb #assess
 def assess(
     vae:VAE,              # Anything with posterior(x) and logits(z)
     train:Tensor,         # The training split, for the baselines
@@ -120,17 +203,21 @@ def assess(
     progress=None,        # Called with (grids done, all grids)
 )->tuple:                 # (the `test` part of metrics.json, per-grid arrays)
     "Every metric of the test split, each accuracy with its baselines; nats per grid, shares in [0, 1]."
-    sent, x = send(vae, test, rng("evaluate", seed), progress=progress), test.cpu()
-    wrong = sent["pred"] != x
-    errors = dict(missed=wrong & (sent["pred"] == 0), invented=wrong & (x == 0), recolored=wrong & (x > 0) & (sent["pred"] > 0))
-    metrics = measures(sent, x) | dict(
-                   wrong_cells_per_grid={k: e.flatten(1).sum(1).double().mean().item() for k, e in errors.items()}, baselines=baselines(train.cpu(), x, sent["mu"].shape[1]))
-    return metrics, {k: v.numpy() for k, v in sent.items()} | dict(x=x.numpy())
+    sent = send(vae, test, rng("evaluate", seed), progress=progress)
+    x = test.cpu()
+    metrics = measures(sent, x)
+    metrics["wrong_cells_per_grid"] = {
+        kind: wrong.flatten(1).sum(1).double().mean().item()
+        for kind, wrong in _kinds_of_errors(sent["pred"], x).items()}
+    latent_dim = sent["mu"].shape[1]
+    metrics["baselines"] = baselines(train.cpu(), x, latent_dim)
+    return metrics, _numpy_arrays(sent, x)
 
-# %% ../nbs/03_evaluate.ipynb #likelihood
+# %% ../nbs/03_evaluate.ipynb #x-largest-looked-at
 LARGEST = 100_000 # Training grids that baselines look at
 LOOKED_AT = 1000  # Test grids of which the likelihood is measured, and samples of the aggregate posterior
 
+# %% ../nbs/03_evaluate.ipynb #likelihood
 def likelihood(
     vae:VAE,              # Trained model
     test:Tensor,          # uint8 (N, 16, 16), on the model's device
@@ -139,11 +226,19 @@ def likelihood(
     seed:int=0,           # Of the samples
 )->dict:                  # k, n_grids; log_likelihood and elbo of these grids in nats per grid, interval, bits_per_grid
     "The importance-weighted bound of the first test grids, beside the elbo of the same."
-    found = importance_bound(vae, test[:LOOKED_AT], k, rng("evaluate", seed, k)); n = len(found)
-    error = 1.96*found.std().item()/math.sqrt(n)
-    return dict(k=k, n_grids=n, log_likelihood=found.mean().item(), interval=[found.mean().item() - error, found.mean().item() + error], bits_per_grid=-found.mean().item()/math.log(2),
-                elbo=-float((arrays["distortion"][:n] + arrays["rate"][:n]).astype(np.float64).mean()))
+    bounds = importance_bound(vae, test[:LOOKED_AT], k, rng("evaluate", seed, k))
+    n, mean = len(bounds), bounds.mean().item()
+    error = 1.96*bounds.std().item()/math.sqrt(n)
+    elbos = elbo(arrays["distortion"][:n], arrays["rate"][:n])
+    return dict(
+        k=k,
+        n_grids=n,
+        log_likelihood=mean,
+        interval=[mean - error, mean + error],
+        bits_per_grid=-mean/math.log(2),
+        elbo=float(elbos.astype(np.float64).mean()))
 
+# %% ../nbs/03_evaluate.ipynb #before-training
 def before_training(
     run_dir,             # A run folder
     config:dict,         # Its config.json
@@ -156,6 +251,13 @@ def before_training(
     vae.fit(train, say=lambda line: None)
     return vae
 
+# %% ../nbs/03_evaluate.ipynb #what-was-learned
+def _objective_per_grid(arrays, beta):
+    "distortion + beta*rate of each grid, nats, float64 (N,)."
+    distortion = np.asarray(arrays["distortion"], np.float64)
+    rate = np.asarray(arrays["rate"], np.float64)
+    return distortion + beta*rate
+
 def what_was_learned(
     vae:VAE,             # From before_training
     test:Tensor,         # uint8 (N, 16, 16), on the CPU
@@ -166,17 +268,32 @@ def what_was_learned(
     "The same grids and noise before and after training: is the objective clearly better?"
     vae.set_beta(beta)
     sent = send(vae, test, rng("evaluate", seed))
-    costs = [sum(weight*np.asarray(part[k], np.float64) for k, weight in (("distortion", 1), ("rate", beta))) for part in (arrays, sent)]
-    change = costs[0] - costs[1]
-    mean, error = change.mean().item(), 1.96*change.std(ddof=1).item()/math.sqrt(len(change)) if len(change) > 1 else math.inf
-    found = dict(beta=beta, objective=costs[0].mean().item(), before=costs[1].mean().item(), difference=mean, interval=[mean - error, mean + error])
-    return measures(sent, test), found
+    after = _objective_per_grid(arrays, beta)
+    before = _objective_per_grid(sent, beta)
+    change = after - before
+    mean, error = change.mean().item(), math.inf
+    if len(change) > 1: error = 1.96*change.std(ddof=1).item()/math.sqrt(len(change))
+    return measures(sent, test), dict(
+        beta=beta,
+        objective=after.mean().item(),
+        before=before.mean().item(),
+        difference=mean,
+        interval=[mean - error, mean + error])
 
-def part(arrays, which):
+# %% ../nbs/03_evaluate.ipynb #part
+def part(
+    arrays:dict,  # From assess
+    which,        # The grids that count: a slice, or a mask, bool (N,)
+)->dict:          # n_grids, and where there are any accuracies with their intervals, distortion, rate, elbo
     "Accuracies and elbo of some of the grids."
-    pred, x = (torch.from_numpy(arrays[k][which]) for k in ("pred", "x"))
-    return dict(n_grids=len(x)) if not len(x) else dict(n_grids=len(x), **levels(pred, x), **code_cost(*(float(arrays[k][which].astype(np.float64).mean()) for k in ("distortion", "rate"))))
+    pred = torch.from_numpy(arrays["pred"][which])
+    x = torch.from_numpy(arrays["x"][which])
+    if not len(x): return dict(n_grids=0)
+    distortion = float(arrays["distortion"][which].astype(np.float64).mean())
+    rate = float(arrays["rate"][which].astype(np.float64).mean())
+    return dict(n_grids=len(x), **levels(pred, x), **code_cost(distortion, rate))
 
+# %% ../nbs/03_evaluate.ipynb #on-grids
 def on_grids(
     vae:VAE,        # Trained model
     x:Tensor,       # uint8 (N, 16, 16), on the model's device
@@ -184,54 +301,108 @@ def on_grids(
 )->dict:            # Accuracies with their intervals, distortion, rate, elbo, active_units
     "The metrics of any grids."
     sent = send(vae, x, rng("evaluate", seed))
-    return part({k: v.numpy() for k, v in sent.items()} | dict(x=x.cpu().numpy()), slice(None)) | dict(active_units=active_units(sent["mu"]))
+    metrics = part(_numpy_arrays(sent, x.cpu()), slice(None))
+    metrics["active_units"] = active_units(sent["mu"])
+    return metrics
 
+# %% ../nbs/03_evaluate.ipynb #unseen
 def unseen(
     train:Tensor,   # The training split, uint8 (N, 16, 16)
     arrays:dict,    # From assess
-)->dict:            # n_exact, n_relative: test grids seen in training; without_exact, without_relative: metrics of the others
-    "How good the model is on test grids that do not stand in its training split, neither as they are nor turned, mirrored or recolored."
+)->dict:            # n_exact, n_relative: test grids seen in training; without_exact, without_relative: the others
+    "The metrics of test grids that training has not seen, neither as they are nor turned, mirrored or recolored."
     seen = seen_before(train, torch.from_numpy(arrays["x"]))
-    return {f"n_{k}": int(v.sum()) for k, v in seen.items()} | {f"without_{k}": part(arrays, ~v) for k, v in seen.items()}
+    counts = {f"n_{how}": int(mask.sum()) for how, mask in seen.items()}
+    metrics = {f"without_{how}": part(arrays, ~mask) for how, mask in seen.items()}
+    return counts | metrics
 
+# %% ../nbs/03_evaluate.ipynb #on-arc
 def on_arc(
     vae:VAE,        # Trained model
     seed:int=0,     # Of the posterior samples
 )->dict:            # subset -> metrics; or `missing`: why there are none
     "Metrics on all grids of ARC-1 of at most 16x16, zero-padded: a distribution that training never saw."
-    try: subsets = {name: arc_grids(name).to(vae.device) for name in ("training", "evaluation")}
-    except ImportError as e: return dict(missing=str(e))
+    try:
+        subsets = {name: arc_grids(name).to(vae.device) for name in ("training", "evaluation")}
+    except ImportError as e:
+        return dict(missing=str(e))
     return {name: on_grids(vae, x, seed) for name, x in subsets.items()}
+
+# %% ../nbs/03_evaluate.ipynb #object-cells
+def _object_cells(x, factors):
+    "The cells of each drawn object, those of its color inside its box, bool (N, objects, 16, 16)."
+    def factor(name): return factors[..., FACTORS.index(name), None, None].astype(int)
+    top, left = factor("top"), factor("left")
+    bottom = top + factor("height")
+    right = left + factor("width")
+    row = np.arange(GRID)[:, None]
+    column = np.arange(GRID)
+    in_box = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+    is_there = factor("kind") >= 0
+    has_color = x[:, None] == factor("color")
+    return is_there & in_box & has_color
+
+def _group_accuracy(right, cells, whole):
+    "One group of objects or grids, from the cells of each: how many are right, how many there are, whether all are."
+    return dict(
+        foreground_accuracy=float(right.sum()/max(cells.sum(), 1)),
+        exact=float(whole.mean()),
+        n=len(whole))
+
+# %% ../nbs/03_evaluate.ipynb #accuracy-by-kind
+def _accuracy_by_kind(x, hit, factors):
+    "kind of object -> accuracy of its objects, where there are any."
+    cells = _object_cells(x, factors)
+    right = (cells & hit[:, None]).sum((2, 3))
+    sizes = cells.sum((2, 3))
+    whole = right == sizes
+    kinds = factors[..., FACTORS.index("kind")]
+    found = {}
+    for k, name in enumerate(KINDS):
+        chosen = kinds == k
+        if chosen.any(): found[name] = _group_accuracy(right[chosen], sizes[chosen], whole[chosen])
+    return found
+
+def _accuracy_by_count(x, hit, factors):
+    "number of objects -> accuracy of the grids with so many, from one object on."
+    colored = x > 0
+    right = (hit & colored).sum((1, 2))
+    sizes = colored.sum((1, 2))
+    whole = hit.all((1, 2))
+    count = (factors[..., FACTORS.index("kind")] >= 0).sum(1)
+    found = {}
+    for n in np.unique(count[count > 0]):
+        chosen = count == n
+        found[str(n)] = _group_accuracy(right[chosen], sizes[chosen], whole[chosen])
+    return found
 
 # %% ../nbs/03_evaluate.ipynb #by-factor
 def by_factor(
     x:np.ndarray,        # True colors, (N, 16, 16)
     pred:np.ndarray,     # Predicted colors, (N, 16, 16)
     factors:np.ndarray,  # What was drawn, int8 (N, objects, 7), -1 where there is no object
-)->dict:                 # `kind` and `objects`: group -> share of colored cells right, share of objects (or grids) entirely right, count
+)->dict:                 # `kind` and `objects`: group -> shares of colored cells and of whole objects (or grids), count
     "Accuracy of the colored cells by kind of object and by number of objects in the grid."
-    kind, color, top, left, height, width = (factors[..., FACTORS.index(f), None, None].astype(int) for f in ("kind", "color", "top", "left", "height", "width"))
-    y, c = np.arange(GRID)[:, None], np.arange(GRID)
-    cells = (kind >= 0) & (y >= top) & (y < top + height) & (c >= left) & (c < left + width) & (x[:, None] == color)
-    hits, sizes = (cells & (pred == x)[:, None]).sum((2, 3)), cells.sum((2, 3))
-    kinds = factors[..., FACTORS.index("kind")]; count = (kinds >= 0).sum(1)
-    def group(h, s, whole): return dict(foreground_accuracy=float(h.sum()/max(s.sum(), 1)), exact=float(whole.mean()), n=len(whole))
-    of_kind = {name: group(hits[kinds == k], sizes[kinds == k], (hits == sizes)[kinds == k]) for k, name in enumerate(KINDS) if (kinds == k).any()}
-    right, there, whole = ((pred == x) & (x > 0)).sum((1, 2)), (x > 0).sum((1, 2)), (pred == x).all((1, 2))
-    return dict(kind=of_kind, objects={str(n): group(right[count == n], there[count == n], whole[count == n]) for n in np.unique(count[count > 0])})
+    hit = pred == x
+    return dict(kind=_accuracy_by_kind(x, hit, factors), objects=_accuracy_by_count(x, hit, factors))
 
 # %% ../nbs/03_evaluate.ipynb #read-run
+_WRITERS = dict(config="train", training="train", metrics="evaluate", samples="sample")  # file -> command
+
 def read_run(
     run_dir,       # A run folder
     *names,        # JSON files in it, without their ending
 )->list:           # Their contents
     "Read a run's JSON files; RunError names the one that is missing and the command that makes it."
-    out, makers = [], dict(config="train", training="train", metrics="evaluate", samples="sample")
+    run_dir = Path(run_dir)
+    contents = []
     for name in names:
-        path = Path(run_dir)/f"{name}.json"
-        if not path.exists(): raise RunError(f"{path} is missing: `arc-vae {makers[name]} --run {Path(run_dir).name}` makes it")
-        out.append(read_json(path, **IN_CONFIG if name == "config" else {}))
-    return out
+        path = run_dir/f"{name}.json"
+        if not path.exists():
+            raise RunError(f"{path} is missing: `arc-vae {_WRITERS[name]} --run {run_dir.name}` makes it")
+        types = IN_CONFIG if name == "config" else {}
+        contents.append(read_json(path, **types))
+    return contents
 
 # %% ../nbs/03_evaluate.ipynb #run-corpus
 def run_corpus(
@@ -239,24 +410,36 @@ def run_corpus(
 )->GridCorpus:       # As the run saw it
     "The corpus of a run, cut as it was; DatasetError or RunError where the file is gone or is another one by now."
     corpus = load_corpus(config["corpus"])
-    if corpus.sha256 != config["corpus_sha256"]:
-        raise RunError(f"{config['corpus']}: expected the corpus of the training, sha256 {config['corpus_sha256'][:12]}…, found {corpus.sha256[:12]}…")
+    expected, found = config["corpus_sha256"], corpus.sha256
+    if found != expected:
+        raise RunError(f"{config['corpus']}: expected the corpus of the training, sha256 {expected[:12]}…, "
+                       f"found {found[:12]}…")
     return corpus.head(config["n_train"] or None, config["n_val"] or None, config["n_test"] or None)
+
+# %% ../nbs/03_evaluate.ipynb #phases
+_PHASE_FIGURES = (
+    "epoch", "beta", "val_distortion", "val_rate", "val_elbo", "val_pixel_accuracy", "val_all_background_accuracy",
+    "val_foreground_accuracy", "val_exact_match")
 
 def phases(
     run_dir,        # A run folder
     test:Tensor,    # uint8 (N, 16, 16), on the device to use
     config:dict,    # The run's config.json
     best_epoch,     # Or None
-)->dict:            # phase -> validation figures at its last epoch; `test`: those of the test grids, where the checkpoint of that epoch was kept
+)->dict:            # phase -> validation figures at its last epoch; `test`: of test grids, where it left a checkpoint
     "The end of each phase of the schedule: beta at its middle value, at its final value, and the epoch that was kept."
-    ends = {"end of first ramp": (config["beta_mid_epoch"], PHASES[0]), "end of second ramp": (config["beta_final_epoch"], PHASES[1]), "best": (best_epoch, "vae_best.pth")}
-    keep = ("epoch", "beta", *(f"val_{k}" for k in ("distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match")))
-    found, log = {}, read_log(run_dir)
+    ends = {
+        "end of first ramp": (config["beta_mid_epoch"], PHASES[0]),
+        "end of second ramp": (config["beta_final_epoch"], PHASES[1]),
+        "best": (best_epoch, "vae_best.pth")}
+    log = read_log(run_dir)
+    found = {}
     for name, (end, file) in ends.items():
         path = Path(run_dir)/"checkpoints"/file
-        for e in log:
-            if e["epoch"] == end: found[name] = {k: e[k] for k in keep} | (dict(test=on_grids(load(path, test.device), test, config["seed"])) if path.exists() else {})
+        for epoch in log:
+            if epoch["epoch"] != end: continue
+            found[name] = {k: epoch[k] for k in _PHASE_FIGURES}
+            if path.exists(): found[name]["test"] = on_grids(load(path, test.device), test, config["seed"])
     return found
 
 # %% ../nbs/03_evaluate.ipynb #lines
@@ -265,13 +448,48 @@ def lines(
     mu:Tensor,             # Posterior means of the test grids, (N, D)
     factors=None,          # What was drawn on them, int8 (N, objects, 7), where that is known
     seed:int=0,            # Of the draws of the prior
-)->dict:                   # test_grids, prior_draws and, where factors are known and enough, grids_with_one_object: smoothness of each
-    "How smooth straight lines are: from a test grid to the next, between draws of the prior, and between grids with one object."
-    ends = dict(test_grids=mu[:LOOKED_AT], prior_draws=torch.randn(min(LOOKED_AT, len(mu)), mu.shape[1], generator=rng("sample", seed, 3)))
-    if factors is not None: ends["grids_with_one_object"] = mu[torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)][:LOOKED_AT]
-    return {name: smoothness(vae.decode, z, z.roll(1, 0)) for name, z in ends.items() if len(z) >= FEWEST or name != "grids_with_one_object"}
+)->dict:                   # smoothness of test_grids, prior_draws and, where enough are known, of grids_with_one_object
+    "How smooth straight lines are: between test grids, between draws of the prior, between grids with one object."
+    n, latent_dim = min(LOOKED_AT, len(mu)), mu.shape[1]
+    ends = dict(
+        test_grids=mu[:LOOKED_AT],
+        prior_draws=torch.randn(n, latent_dim, generator=rng("sample", seed, 3)))
+    if factors is not None:
+        one_object = torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)
+        codes = mu[one_object][:LOOKED_AT]
+        if len(codes) >= FEWEST: ends["grids_with_one_object"] = codes
+    return {name: smoothness(vae.decode, z, z.roll(1, 0)) for name, z in ends.items()}
+
+# %% ../nbs/03_evaluate.ipynb #grid-table
+def _grid_picture(grid):
+    "A small picture, uint8 (H, W, 3)."
+    return picture(grid[None], scale=4, gap=0)
+
+def _grid_columns(latent_dim):
+    "Names of what _grid_row says."
+    about_cells = ["grid", "original", "reconstruction", "wrong", "wrong cells", "colored cells"]
+    return [*about_cells, "distortion", "rate", *(f"z{d}" for d in range(latent_dim))]
+
+def _grid_row(arrays, i):
+    "One test grid beside what became of it, for a table."
+    x, pred = arrays["x"][i], arrays["pred"][i]
+    wrong = pred != x
+    return [
+        int(i),
+        _grid_picture(x),
+        _grid_picture(pred),
+        _grid_picture(wrong*5),
+        int(wrong.sum()),
+        int((x > 0).sum()),
+        float(arrays["distortion"][i]),
+        float(arrays["rate"][i]),
+        *(float(v) for v in arrays["mu"][i])]
 
 # %% ../nbs/03_evaluate.ipynb #track-evaluation
+def _numbers(values, prefix):
+    "Only what is a number, its name with a prefix."
+    return {f"{prefix}{k}": v for k, v in values.items() if isinstance(v, int | float)}
+
 def track_evaluation(
     track:Tracker,  # Started
     metrics:dict,   # What metrics.json holds
@@ -279,14 +497,67 @@ def track_evaluation(
     n:int=24,       # Rows of the table that are the worst grids, and as many that are any
 ):
     "Send the figures of the test grids to Weights & Biases, and a table of grids beside what became of them."
-    test = metrics["test"]; black = test["baselines"]["all_background"]
-    wrong = arrays["pred"] != arrays["x"]; count = wrong.sum((1, 2))
-    track.summary({f"test/{k}": v for k, v in test.items() if isinstance(v, int | float)} | {f"test/baseline/{k}": v for k, v in black.items() if isinstance(v, int | float)} | dict(verdict=metrics["verdict"]))
-    track.histogram("latent/test_kl_per_dim", test["kl_per_dim"]); track.histogram("latent/test_means", arrays["mu"])
-    rows = np.unique(np.concatenate([np.argsort(-count, kind="stable")[:n], np.arange(len(count))[:n]]))
-    image = lambda grid: picture(grid[None], scale=4, gap=0)
-    track.table("test/grids", ["grid", "original", "reconstruction", "wrong", "wrong cells", "colored cells", "distortion", "rate", *(f"z{d}" for d in range(arrays["mu"].shape[1]))],
-                [[int(i), image(arrays["x"][i]), image(arrays["pred"][i]), image(wrong[i]*5), int(count[i]), int((arrays["x"][i] > 0).sum()), *(float(v) for v in (arrays["distortion"][i], arrays["rate"][i], *arrays["mu"][i]))] for i in rows])
+    test = metrics["test"]
+    black = test["baselines"]["all_background"]
+    summary = _numbers(test, "test/") | _numbers(black, "test/baseline/")
+    track.summary(summary | dict(verdict=metrics["verdict"]))
+    track.histogram("latent/test_kl_per_dim", test["kl_per_dim"])
+    track.histogram("latent/test_means", arrays["mu"])
+    wrong_cells = (arrays["pred"] != arrays["x"]).sum((1, 2))
+    worst = np.argsort(-wrong_cells, kind="stable")[:n]
+    first = np.arange(len(wrong_cells))[:n]
+    rows = [_grid_row(arrays, i) for i in np.unique(np.concatenate([worst, first]))]
+    track.table("test/grids", _grid_columns(arrays["mu"].shape[1]), rows)
+
+# %% ../nbs/03_evaluate.ipynb #test-metrics
+def _test_metrics(vae, corpus, seed, k, say):
+    "All about the test split that does not need the run folder: the `test` part of metrics.json, and evaluation.npz."
+    x = corpus.test.to(vae.device)
+    train = corpus.train[:LARGEST]
+    test, arrays = assess(vae, train, x, seed, Progress("test grids", say))
+    mu = torch.from_numpy(arrays["mu"])
+    logvar = torch.from_numpy(arrays["logvar"])
+    say(f"  skill {test['skill']:.3f}; likelihood of {min(LOOKED_AT, len(x)):,} grids with {k} samples each")
+    test["likelihood"] = likelihood(vae, x, arrays, k, seed)
+    factors = corpus.factors.get("test")
+    if factors is not None:
+        cost = scene_cost(arrays["x"][:LOOKED_AT], factors[:LOOKED_AT])
+        test["likelihood"]["generator"] = entropy_bound(cost)
+    say("  use of the code, grids seen before, straight lines")
+    test["code"] = use_of_code(vae, x, mu, logvar, rng("evaluate", seed, 1), LOOKED_AT)
+    test["unseen"] = unseen(train, arrays)
+    fates = failures(arrays["x"], arrays["pred"])
+    test["failures"] = dict(objects=fates["objects"], **fates["counts"])
+    test["lines"] = lines(vae, mu, factors, seed)
+    if factors is None: return test, arrays
+    arrays["factors"] = factors
+    test["by_factor"] = by_factor(arrays["x"], arrays["pred"], factors)
+    if "val" in corpus.factors:
+        say("  what the dimensions mean")
+        val_mu = vae.encode(corpus.val.to(vae.device)).cpu()
+        test["meaning"] = meaning(val_mu, corpus.factors["val"], arrays["mu"], factors)
+    return test, arrays
+
+# %% ../nbs/03_evaluate.ipynb #corpus-facts
+def _corpus_facts(config, corpus):
+    "The `corpus` part of metrics.json."
+    report = config["corpus_report"]
+    return dict(
+        path=config["corpus"],
+        sha256=corpus.sha256,
+        n_train=len(corpus.train),
+        n_val=len(corpus.val),
+        n_test=len(corpus.test),
+        background_share=report["background_share"],
+        test_in_train=report["test_in_train"])
+
+def _model_facts(config, vae):
+    "The `model` part of metrics.json."
+    return dict(
+        preset=config["preset"],
+        network=vae.network,
+        latent_dim=vae.latent_dim,
+        n_parameters=sum(p.numel() for p in vae.parameters()))
 
 # %% ../nbs/03_evaluate.ipynb #evaluate
 def evaluate(
@@ -296,158 +567,391 @@ def evaluate(
     say=print,           # Told what happens
     k:int=50,            # Samples a grid for the likelihood
 )->dict:                 # What metrics.json holds
-    "Evaluate a run on every test grid and write metrics.json and evaluation.npz; RunError, DatasetError or CheckpointError say what is in the way."
-    run_dir, (config,) = Path(run_dir), read_run(run_dir, "config")
-    vae, corpus = load(run_dir, pick_device(device)), run_corpus(config)
+    "Write metrics.json and evaluation.npz of a run; RunError, DatasetError or CheckpointError say what is in the way."
+    run_dir = Path(run_dir)
+    (config,) = read_run(run_dir, "config")
+    vae = load(run_dir, pick_device(device))
+    corpus = run_corpus(config)
+    seed = config["seed"]
     (training,) = read_run(run_dir, "training")
     say(f"evaluating {run_dir.name} on {len(corpus.test):,} test grids")
-    x, train = corpus.test.to(vae.device), corpus.train[:LARGEST]
-    test, arrays = assess(vae, train, x, config["seed"], Progress("test grids", say))
-    say(f"  skill {test['skill']:.3f}; likelihood of {min(LOOKED_AT, len(x)):,} grids with {k} samples each")
-    test["likelihood"] = likelihood(vae, x, arrays, k, config["seed"])
-    factors = corpus.factors.get("test")
-    if factors is not None: test["likelihood"]["generator"] = entropy_bound(scene_cost(arrays["x"][:LOOKED_AT], factors[:LOOKED_AT]))
-    say("  use of the code, grids seen before, straight lines")
-    test["code"] = use_of_code(vae, x, *(torch.from_numpy(arrays[n]) for n in ("mu", "logvar")), rng("evaluate", config["seed"], 1), LOOKED_AT)
-    test["unseen"] = unseen(train, arrays)
-    became = failures(arrays["x"], arrays["pred"]); test["failures"] = dict(objects=became["objects"], **became["counts"])
-    test["lines"] = lines(vae, torch.from_numpy(arrays["mu"]), factors, config["seed"])
-    if factors is not None: arrays["factors"], test["by_factor"] = factors, by_factor(arrays["x"], arrays["pred"], factors)
-    if factors is not None and "val" in corpus.factors:
-        say("  what the dimensions mean")
-        test["meaning"] = meaning(vae.encode(corpus.val.to(vae.device)).cpu(), corpus.factors["val"], arrays["mu"], factors)
+    test, arrays = _test_metrics(vae, corpus, seed, k, say)
     say("  operators, noise and composed grids")
-    calculating = readiness(vae, corpus.val, corpus.test, config["seed"])
+    calculating = readiness(vae, corpus.val, corpus.test, seed)
     say("  ends of the phases, grids of ARC")
-    first = before_training(run_dir, config, corpus.train)
-    start, learned = what_was_learned(first, corpus.test, arrays, training.get("beta_final", config["beta_final"]), config["seed"])
+    beta = training.get("beta_final", config["beta_final"])
+    start = before_training(run_dir, config, corpus.train)
+    untrained, learned = what_was_learned(start, corpus.test, arrays, beta, seed)
     say(f"  {words(learned)}")
     word, reasons = verdict(test, learned)
     metrics = dict(
-        schema_version=1, status=training.pop("status"), verdict=word, reasons=reasons,
-        corpus=dict(path=config["corpus"], sha256=corpus.sha256, **{f"n_{s}": len(getattr(corpus, s)) for s in ("train", "val", "test")}, background_share=config["corpus_report"]["background_share"],
-                    test_in_train=config["corpus_report"]["test_in_train"]),
-        model=dict(preset=config["preset"], network=vae.network, latent_dim=vae.latent_dim, n_parameters=sum(p.numel() for p in vae.parameters())),
-        training=training, phases=phases(run_dir, x, config, training.get("best_epoch")), test=test, arc=on_arc(vae, config["seed"]), learned=learned, baselines=dict(untrained=start), **calculating)
+        schema_version=1,
+        status=training.pop("status"),
+        verdict=word,
+        reasons=reasons,
+        corpus=_corpus_facts(config, corpus),
+        model=_model_facts(config, vae),
+        training=training,
+        phases=phases(run_dir, corpus.test.to(vae.device), config, training.get("best_epoch")),
+        test=test,
+        arc=on_arc(vae, seed),
+        learned=learned,
+        baselines=dict(untrained=untrained),
+        **calculating)
     write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
     write_json(run_dir/"metrics.json", metrics)
-    with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track: track_evaluation(track, metrics, arrays)
+    with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track:
+        track_evaluation(track, metrics, arrays)
     return metrics
+
+# %% ../nbs/03_evaluate.ipynb #figure-rows
+_SHARES = {
+    "colored cells": "foreground_accuracy",
+    "of those painted, right": "foreground_precision",
+    "balanced over colors": "balanced_color_accuracy",
+    "whole objects": "object_recall",
+    "exact grids": "exact_match"}
+_NATS = {
+    "distortion, nats/grid": "distortion",
+    "rate = KL, nats/grid": "rate",
+    "elbo, nats/grid": "elbo",
+    "bits per grid": "bits_per_grid"}
+
+def _or_blank(value, spec):
+    "A number as text, nothing for None."
+    return "" if value is None else format(value, spec)
+
+def _share_row(name, key, test, rules, target=""):
+    "A share with its interval, beside what each rule reaches."
+    interval = test["intervals"][key]
+    between = "{:.2%} – {:.2%}".format(*interval) if interval else ""
+    reached = [_or_blank(rule[key], ".2%") for rule in rules]
+    return name, f"{test[key]:.2%}", between, *reached, target
+
+def _skill_row(test, rules):
+    "Skill with its interval, which is no share: it can be negative."
+    between = " – ".join(f"{v:z.3f}" for v in test["intervals"]["skill"])
+    reached = [_or_blank(rule["skill"], "z.3f") for rule in rules]
+    return "skill", f"{test['skill']:z.3f}", between, *reached, f">= {MIN_SKILL}"
 
 # %% ../nbs/03_evaluate.ipynb #key-figures
 def key_figures(
     metrics:dict,  # What metrics.json holds
 )->list:           # Rows of text, the first one names the columns
     "The key figures beside their baselines and targets."
-    t = metrics["test"]
-    rules = [metrics["baselines"]["untrained"] if "baselines" in metrics else dict.fromkeys((*RIGHT, "distortion", "rate", "elbo", "bits_per_grid")), *t["baselines"].values()]
-    shares = lambda k: (f"{t[k]:.2%}", "{:.2%} – {:.2%}".format(*t["intervals"][k]) if t["intervals"][k] else "", *("" if r[k] is None else f"{r[k]:.2%}" for r in rules))
-    nats = lambda k: (f"{t[k]:.2f}", "", *("" if r.get(k) is None else f"{r[k]:.2f}" for r in rules))
-    return [("", "this model", "95 % interval", "before training", "all background", "cell's favorite", "nearest grid", f"{len(t['kl_per_dim'])} components", "target"),
-            ("pixel accuracy", *shares("pixel_accuracy"), f">= {TARGET:.0%}"), ("skill", f"{t['skill']:z.3f}", " – ".join(f"{v:z.3f}" for v in t["intervals"]["skill"]), *("" if r["skill"] is None else f"{r['skill']:z.3f}" for r in rules), f">= {MIN_SKILL}"),
-            *((name, *shares(k), "") for name, k in (("colored cells", "foreground_accuracy"), ("of those painted, right", "foreground_precision"), ("balanced over colors", "balanced_color_accuracy"), ("whole objects", "object_recall"), ("exact grids", "exact_match"))),
-            *((name, *nats(k), "") for name, k in (("distortion, nats/grid", "distortion"), ("rate = KL, nats/grid", "rate"), ("elbo, nats/grid", "elbo"), ("bits per grid", "bits_per_grid"))),
-            *((name, f"{t[k]} of {len(t['kl_per_dim'])}", "", str(rules[0].get(k, "")), "0", "0", "", "", "> 0") for name, k in (("active dimensions", "active_dims"), ("active units", "active_units")))]
+    test = metrics["test"]
+    dims = len(test["kl_per_dim"])
+    if "baselines" in metrics: untrained = metrics["baselines"]["untrained"]
+    else: untrained = dict.fromkeys((*RIGHT, *_NATS.values()))
+    rules = [untrained, *test["baselines"].values()]
+    names = ("before training", "all background", "cell's favorite", "nearest grid", f"{dims} components")
+    rows = [
+        ("", "this model", "95 % interval", *names, "target"),
+        _share_row("pixel accuracy", "pixel_accuracy", test, rules, f">= {TARGET:.0%}"),
+        _skill_row(test, rules)]
+    for name, key in _SHARES.items():
+        rows.append(_share_row(name, key, test, rules))
+    for name, key in _NATS.items():
+        paid = [_or_blank(rule.get(key), ".2f") for rule in rules]
+        rows.append((name, f"{test[key]:.2f}", "", *paid, ""))
+    for name, key in (("active dimensions", "active_dims"), ("active units", "active_units")):
+        rows.append((name, f"{test[key]} of {dims}", "", str(untrained.get(key, "")), "0", "0", "", "", "> 0"))
+    return rows
 
+# %% ../nbs/03_evaluate.ipynb #operator-fact
+def _share_or_dash(value):
+    "A share as percent, a dash for None."
+    return "–" if value is None else f"{value:.1%}"
+
+def _operator_fact(name, measured, others):
+    "What became of one operator; others are the names of all that were measured."
+    if name.endswith("_by_code"): how = "by the network's own operator"
+    elif f"{name}_by_code" in others: how = "by a fitted linear map"
+    else: how = "by adding one vector"
+    what = name.removesuffix("_by_code").replace("_", " ")
+    exactly, recovered = _share_or_dash(measured["equivariance"]), _share_or_dash(measured["recovered"])
+    repeated, no_op = _share_or_dash(measured["compositions"][-1]), _share_or_dash(measured["no_op"])
+    return (f"{what} {how}: {exactly} of {measured['n']:,} decoded grids change exactly as their cells would "
+            f"({repeated} after {len(measured['compositions'])} times; doing nothing: {no_op}), "
+            f"{recovered} of the colored cells that encoding the changed grid gets right")
+
+def _noise_fact(noise):
+    "How many cells noise on the code changes."
+    changes = [f"{scale} on z changes {cells:.1f} cells" for scale, cells in noise.items() if scale != "colored_cells"]
+    return f"noise of {', '.join(changes)} of {noise['colored_cells']:.1f} colored ones a grid"
+
+def _transformed_fact(depth, found):
+    "What comes back of grids after some random operations."
+    plural = "s" if depth != "1" else ""
+    return (f"grids after {depth} random operation{plural}: {found['pixel_accuracy']:.1%} of the cells right "
+            f"(all black {found['all_background_accuracy']:.1%}), "
+            f"{_share_or_dash(found['foreground_accuracy'])} of the colored ones, "
+            f"{found['exact_match']:.1%} of the grids exactly; {found['blank']:.1%} come back blank")
+
+# %% ../nbs/03_evaluate.ipynb #operator-facts
 def operator_facts(
     metrics:dict,  # What metrics.json holds
 )->list:           # Sentences
     "What calculating with codes leads to."
-    found, out = metrics.get("operators", {}), []
-    def share(v): return "–" if v is None else f"{v:.1%}"
-    for name, m in found.items():
-        if not m["n"]: continue
-        how = "by the network's own operator" if name.endswith("_by_code") else "by a fitted linear map" if f"{name}_by_code" in found else "by adding one vector"
-        out.append(f"{name.removesuffix('_by_code').replace('_', ' ')} {how}: {share(m['equivariance'])} of {m['n']:,} decoded grids change exactly as their cells would "
-                   f"({share(m['compositions'][-1])} after {len(m['compositions'])} times; doing nothing: {share(m['no_op'])}), "
-                   f"{share(m['recovered'])} of the colored cells that encoding the changed grid gets right")
-    if "noise" in metrics: out.append("noise of " + ", ".join(f"{s} on z changes {c:.1f} cells" for s, c in metrics["noise"].items() if s != "colored_cells")
-                                      + f" of {metrics['noise']['colored_cells']:.1f} colored ones a grid")
-    for depth, m in metrics.get("transformed", {}).items():
-        out.append(f"grids after {depth} random operation{'s' if depth != '1' else ''}: {m['pixel_accuracy']:.1%} of the cells right (all black {m['all_background_accuracy']:.1%}), "
-                   f"{share(m['foreground_accuracy'])} of the colored ones, {m['exact_match']:.1%} of the grids exactly; {m['blank']:.1%} come back blank")
-    return out
+    operators = metrics.get("operators", {})
+    facts = [_operator_fact(name, measured, operators) for name, measured in operators.items() if measured["n"]]
+    if "noise" in metrics: facts.append(_noise_fact(metrics["noise"]))
+    for depth, found in metrics.get("transformed", {}).items():
+        facts.append(_transformed_fact(depth, found))
+    return facts
 
-def operator_limits(metrics):
+# %% ../nbs/03_evaluate.ipynb #operator-limits
+def operator_limits(
+    metrics:dict,  # What metrics.json holds
+)->list:           # Sentences
     "What one cannot calculate."
     moves = metrics.get("operators", {}).get("right", {}).get("equivariance")
-    if moves is None or moves < .9: return ["Adding to the numbers does not move things: no constant does it."]
+    if moves is None or moves < .9:
+        return ["Adding to the numbers does not move things: no constant does it."]
     return ["Adding moves and recolors; shapes are labels, so that turning them is a table and not a matrix."]
 
+# %% ../nbs/03_evaluate.ipynb #brief-facts
+def _brief(metrics):
+    "The four accuracies of some grids."
+    return (f"pixel {metrics['pixel_accuracy']:.2%}, black {metrics['all_background_accuracy']:.2%}, "
+            f"colored {metrics['foreground_accuracy']:.2%}, exact {metrics['exact_match']:.2%}")
+
+def _learned_facts(metrics):
+    "By how much training has helped, and what it was given."
+    if "learned" not in metrics: return []
+    built_in = ""
+    if metrics["model"]["network"].startswith("objects"):
+        built_in = "; finding objects, places and colors are built in, the codebook is fitted before training"
+    return [f"what training has learned: {words(metrics['learned'])}{built_in}"]
+
+def _likelihood_fact(found):
+    "How probable the model finds the test grids."
+    drawn = ")"
+    if found.get("generator"):
+        drawn = f"; what drew them needs {found['generator']['mean']:.2f} nats a grid or less)"
+    return (f"log p(x) of {found['n_grids']:,} grids >= {found['log_likelihood']:.2f} nats "
+            f"(K = {found['k']}; their elbo is {found['elbo']:.2f}{drawn}")
+
+def _code_fact(code):
+    "What the code is used for, and how far from the prior it is."
+    return (f"another grid's numbers would cost {code['distortion_shuffled']:.1f} nats of distortion; "
+            f"each number alone is {max(code['marginal_kl']):.2f} nats from the prior or less, "
+            f"all of them together {code['aggregate_kl']:.1f} or less")
+
+# %% ../nbs/03_evaluate.ipynb #line-facts
+def _line_fact(name, line):
+    "What a straight line passes through."
+    return (f"a straight line between two {name.replace('_', ' ')} passes through valid grids "
+            f"{line['valid_between']:.0%} of the time (its ends: {line['valid_ends']:.0%}); "
+            f"{line['cells_per_step']:.0f} cells change in each tenth of the way, "
+            f"{line['cells_apart']:.0f} from end to end")
+
+def _probe_facts(test):
+    "What can be read off the numbers."
+    probes = test.get("meaning", {}).get("probes", {})
+    read = []
+    for name, probe in probes.items():
+        if probe: read.append(f"{name} {probe['boosted']:.2f} ({probe['linear']:.2f}, {probe['trivial']:.2f})")
+    return [f"read off the numbers by a boosted probe (linear, trivial): {', '.join(read)}"] if read else []
+
+def _phase_facts(found):
+    "The test grids as each ramp of beta ended."
+    facts = []
+    for name, phase in found.items():
+        if "test" not in phase or name == "best": continue
+        test = phase["test"]
+        facts.append(f"at the end of β = {phase['beta']:g}: {_brief(test)}, elbo {test['elbo']:.2f} nats")
+    return facts
+
+# %% ../nbs/03_evaluate.ipynb #other-grids-facts
+def _unseen_facts(found):
+    "The test grids that are new."
+    seen = dict(exact="that stand in train", relative="that do so turned, mirrored or recolored")
+    facts = []
+    for how, what in seen.items():
+        others = found[f"without_{how}"]
+        if others["n_grids"]: facts.append(f"without the {found[f'n_{how}']:,} test grids {what}: {_brief(others)}")
+    return facts
+
+def _arc_facts(subsets):
+    "The grids of ARC, where they are installed."
+    facts = []
+    for name, found in subsets.items():
+        if name == "missing": continue
+        facts.append(f"ARC {name}, {found['n_grids']:,} grids: {_brief(found)}, elbo {found['elbo']:.0f} nats")
+    return facts
+
+# %% ../nbs/03_evaluate.ipynb #facts
 def facts(
     metrics:dict,  # What metrics.json holds
 )->list:           # Sentences
     "What else there is to know, in words."
-    t = metrics["test"]
-    l, c, u = t["likelihood"], t["code"], t["unseen"]
-    brief = lambda m: ", ".join(f"{name} {m[key]:.2%}" for name, key in (("pixel", "pixel_accuracy"), ("black", "all_background_accuracy"), ("colored", "foreground_accuracy"), ("exact", "exact_match")))
-    return [*([f"what training has learned: {words(metrics['learned'])}" + ("; finding objects, places and colors are built in, the codebook is fitted before training" if metrics["model"]["network"].startswith("objects") else "")] if "learned" in metrics else []),
-              f"log p(x) of {l['n_grids']:,} grids >= {l['log_likelihood']:.2f} nats (K = {l['k']}; their elbo is {l['elbo']:.2f}" + (f"; what drew them needs {l['generator']['mean']:.2f} nats a grid or less)" if l.get("generator") else ")"),
-              f"another grid's numbers would cost {c['distortion_shuffled']:.1f} nats of distortion; each number alone is {max(c['marginal_kl']):.2f} nats from the prior or less, all of them together {c['aggregate_kl']:.1f} or less",
-              *(f"a straight line between two {name.replace('_', ' ')} passes through valid grids {v['valid_between']:.0%} of the time (its ends: {v['valid_ends']:.0%}); {v['cells_per_step']:.0f} cells change in each tenth of the way, {v['cells_apart']:.0f} from end to end" for name, v in t["lines"].items()),
-              *operator_facts(metrics),
-              *(["read off the numbers by a boosted probe (linear, trivial): " + ", ".join(f"{name} {p['boosted']:.2f} ({p['linear']:.2f}, {p['trivial']:.2f})" for name, p in t["meaning"]["probes"].items() if p)] if any(t.get("meaning", {}).get("probes", {}).values()) else []),
-              *(f"at the end of β = {p['beta']:g}: {brief(p['test'])}, elbo {p['test']['elbo']:.2f} nats" for name, p in metrics["phases"].items() if "test" in p and name != "best"),
-              *(f"without the {u[f'n_{k}']:,} test grids {what}: {brief(u[f'without_{k}'])}" for k, what in (("exact", "that stand in train"), ("relative", "that do so turned, mirrored or recolored")) if u[f"without_{k}"]["n_grids"]),
-              *(f"ARC {name}, {a['n_grids']:,} grids: {brief(a)}, elbo {a['elbo']:.0f} nats" for name, a in metrics["arc"].items() if name != "missing")]
+    test = metrics["test"]
+    return [
+        *_learned_facts(metrics),
+        _likelihood_fact(test["likelihood"]),
+        _code_fact(test["code"]),
+        *(_line_fact(name, line) for name, line in test["lines"].items()),
+        *operator_facts(metrics),
+        *_probe_facts(test),
+        *_phase_facts(metrics["phases"]),
+        *_unseen_facts(test["unseen"]),
+        *_arc_facts(metrics["arc"])]
 
+# %% ../nbs/03_evaluate.ipynb #headline
 def headline(
     metrics:dict,  # What metrics.json holds
 )->list:           # (what, how much, beside what)
     "The four figures that one looks at first, each beside what an entirely black picture has."
-    t = metrics["test"]; black = t["baselines"]["all_background"]
-    share = lambda m, k: "–" if m[k] is None else f"{m[k]:.1%}"
-    return [(name, share(t, k), f"all black: {share(black, k)}") for name, k in (("cells right", "pixel_accuracy"), ("colored cells right", "foreground_accuracy"), ("whole objects", "object_recall"), ("exact grids", "exact_match"))]
+    test = metrics["test"]
+    black = test["baselines"]["all_background"]
+    names = {
+        "cells right": "pixel_accuracy",
+        "colored cells right": "foreground_accuracy",
+        "whole objects": "object_recall",
+        "exact grids": "exact_match"}
+    rows = []
+    for name, key in names.items():
+        share, beside = _share_or_dash(test[key]), _share_or_dash(black[key])
+        rows.append((name, share, f"all black: {beside}"))
+    return rows
 
+# %% ../nbs/03_evaluate.ipynb #object-limits
+def _crowd_limits(objects):
+    "How much worse the grids with the most objects come out than those with the fewest; objects: count -> accuracy."
+    if len(objects) < 2: return []
+    least, most = min(objects, key=int), max(objects, key=int)
+    few, many = objects[least], objects[most]
+    return [f"Crowded grids suffer first: with {most} objects {many['foreground_accuracy']:.0%} of the colored cells "
+            f"are right and {many['exact']:.0%} of the grids exact, with {least} it is "
+            f"{few['foreground_accuracy']:.0%} and {few['exact']:.0%}."]
+
+def _kind_limits(kinds):
+    "The kind of object that comes out whole least often; kinds: kind -> accuracy."
+    if not kinds: return []
+    hardest = min(kinds, key=lambda kind: kinds[kind]["exact"])
+    share = kinds[hardest]["exact"]
+    return [f"Of the kinds of objects, the {hardest} is the hardest: {share:.0%} of them come out whole."]
+
+# %% ../nbs/03_evaluate.ipynb #other-grids-limits
+def _leak_limits(n_leaked, n_grids):
+    "Test grids that stand in the training split too."
+    if not n_leaked: return []
+    return [f"{n_leaked:,} of the {n_grids:,} test grids also stand in the training split; "
+            "the figures without them are above."]
+
+def _arc_limits(arc):
+    "How the grids of ARC's evaluation set come out, None where they are not installed."
+    if not arc: return []
+    return [f"Real ARC grids are another matter: {arc['pixel_accuracy']:.1%} of the cells of {arc['n_grids']:,} grids "
+            f"are right (all black: {arc['all_background_accuracy']:.1%})."]
+
+# %% ../nbs/03_evaluate.ipynb #limits
 def limits(
     metrics:dict,  # What metrics.json holds
 )->list:           # Sentences
     "What these figures do not say, and where the model is weak."
-    t, c = metrics["test"], metrics["corpus"]
-    objects, arc = t.get("by_factor", {}).get("objects", {}), metrics["arc"].get("evaluation")
-    few, many = (objects[k] for k in (min(objects, key=int), max(objects, key=int))) if objects else (None, None)
-    weakest = min(t["by_factor"]["kind"].items(), key=lambda item: item[1]["exact"]) if t.get("by_factor", {}).get("kind") else None
-    return ["One training with one seed: the intervals are over test grids, not over trainings.",
-            "Accuracies decode the mean of the posterior; distortion, rate and elbo belong to a sample of it.",
-            *([f"Crowded grids suffer first: with {max(objects, key=int)} objects {many['foreground_accuracy']:.0%} of the colored cells are right and {many['exact']:.0%} of the grids exact, with {min(objects, key=int)} it is {few['foreground_accuracy']:.0%} and {few['exact']:.0%}."] if len(objects) > 1 else []),
-            *([f"Of the kinds of objects, the {weakest[0]} is the hardest: {weakest[1]['exact']:.0%} of them come out whole."] if weakest else []),
-            *([f"{c['test_in_train']:,} of the {t['n_grids']:,} test grids also stand in the training split; the figures without them are above."] if c["test_in_train"] else []),
-            *([f"Real ARC grids are another matter: {arc['pixel_accuracy']:.1%} of the cells of {arc['n_grids']:,} grids are right (all black: {arc['all_background_accuracy']:.1%})."] if arc else []),
-            *operator_limits(metrics),
-            "Grids of more than 16×16 cells or 10 colors cannot be read."]
+    test = metrics["test"]
+    groups = test.get("by_factor", {})
+    return [
+        "One training with one seed: the intervals are over test grids, not over trainings.",
+        "Accuracies decode the mean of the posterior; distortion, rate and elbo belong to a sample of it.",
+        *_crowd_limits(groups.get("objects", {})),
+        *_kind_limits(groups.get("kind", {})),
+        *_leak_limits(metrics["corpus"]["test_in_train"], test["n_grids"]),
+        *_arc_limits(metrics["arc"].get("evaluation")),
+        *operator_limits(metrics),
+        "Grids of more than 16×16 cells or 10 colors cannot be read."]
+
+# %% ../nbs/03_evaluate.ipynb #table
+def _widths(rows):
+    "The longest word of each column."
+    return [max(len(word) for word in column) for column in zip(*rows)]
 
 def table(
     metrics:dict,  # What metrics.json holds
 )->str:            # Lines of text
     "The key figures as a table, what else there is to know, and the verdict."
     rows = key_figures(metrics)
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:-1], widths[1:-1])), r[-1]]).rstrip() for r in rows]
-    return "\n".join([*lines, "", *facts(metrics), f"verdict: {metrics['verdict']}" + "".join(f"\n  because {r}" for r in metrics["reasons"])])
+    first, *middle, _ = _widths(rows)
+    text = []
+    for name, *figures, target in rows:
+        aligned = [figure.rjust(width) for figure, width in zip(figures, middle)]
+        text.append("  ".join([name.ljust(first), *aligned, target]).rstrip())
+    text += ["", *facts(metrics), f"verdict: {metrics['verdict']}"]
+    text += [f"  because {reason}" for reason in metrics["reasons"]]
+    return "\n".join(text)
+
+# %% ../nbs/03_evaluate.ipynb #judged-run
+class _Judged(NamedTuple):
+    "What one run reaches on its test grids."
+    value:dict  # name -> share or nats
+    drawn:dict  # name -> the same in each resampled test set, (1000,); None where the test grids are other ones
+
+def _judge_run(arrays, first):
+    "One run, on test sets resampled as those of the first run are."
+    pred = torch.from_numpy(arrays["pred"])
+    x = torch.from_numpy(arrays["x"])
+    counts = tally(pred, x)
+    distortion = arrays["distortion"].astype(np.float64)
+    rate = arrays["rate"].astype(np.float64)
+    nats = dict(distortion=distortion, rate=rate, elbo=elbo(distortion, rate))
+    value = {name: float(share[0]) for name, share in ladder(counts).items()}
+    for name, cost in nats.items():
+        value[name] = cost.mean()
+    if not np.array_equal(arrays["x"], first["x"]): return _Judged(value, None)
+    weights = resampled(len(x))
+    drawn = resample(counts)
+    for name, cost in nats.items():
+        drawn[name] = (weights @ cost)/len(cost)
+    return _Judged(value, drawn)
+
+def _level_text(key, value):
+    "A share as percent, nats and skill as they are."
+    if key in ("distortion", "rate", "elbo", "skill"): return f"{value:.3f}"
+    return f"{100*value:.2f} %"
+
+def _difference_text(key, run, first):
+    "By how much a run differs from the first in one figure, with the central 95 % over resampled test sets."
+    if run.drawn is None: return "other test grids"
+    difference = run.value[key] - first.value[key]
+    interval = np.quantile(run.drawn[key] - first.drawn[key], (.025, .975))
+    low, high = (_level_text(key, end) for end in interval)
+    return f"{_level_text(key, difference)}  [{low}, {high}]"
+
+# %% ../nbs/03_evaluate.ipynb #operator-rows
+def _operator_rows(run_dirs):
+    "How often each operator of the first run is exact in each run."
+    metrics = [read_run(run_dir, "metrics")[0] for run_dir in run_dirs]
+    no_differences = [""]*(len(run_dirs) - 1)
+    rows = []
+    for name in metrics[0].get("operators", {}):
+        found = [m.get("operators", {}).get(name, {}).get("equivariance") for m in metrics]
+        shares = ["–" if share is None else f"{share:.2%}" for share in found]
+        rows.append((f"{name}, exactly", *shares, *no_differences))
+    return rows
 
 # %% ../nbs/03_evaluate.ipynb #compare
 def compare(
     run_dirs:list,  # Evaluated runs; the others are compared with the first
 )->str:             # A few lines of text
-    "Runs side by side, and by how much each differs from the first with its 95 % interval; RunError where one was not evaluated."
-    runs = [read_evaluation(r) for r in run_dirs]
-    counts = [tally(*(torch.from_numpy(r[k]) for k in ("pred", "x"))) for r in runs]
-    nats = [dict(distortion=r["distortion"].astype(np.float64), rate=r["rate"].astype(np.float64), elbo=-(r["distortion"].astype(np.float64) + r["rate"])) for r in runs]
-    weights = resampled(len(runs[0]["x"]))
-    value = [{k: float(v[0]) for k, v in ladder(c).items()} | {k: v.mean() for k, v in n.items()} for c, n in zip(counts, nats)]
-    paired = [np.array_equal(r["x"], runs[0]["x"]) for r in runs]
-    drawn = [resample(c) | {k: (weights @ v)/len(v) for k, v in n.items()} if same else None for c, n, same in zip(counts, nats, paired)]
-    show = lambda k, v: f"{v:.3f}" if k in nats[0] or k == "skill" else f"{100*v:.2f} %"
-    rows = [("", *(Path(r).name for r in run_dirs), *(f"{Path(r).name} − {Path(run_dirs[0]).name}" for r in run_dirs[1:]))]
-    for k in value[0]:
-        differ = [f"{show(k, v[k] - value[0][k])}  [{', '.join(show(k, q) for q in np.quantile(d[k] - drawn[0][k], (.025, .975)))}]" if d else "other test grids" for v, d in zip(value[1:], drawn[1:])]
-        rows.append((k, *(show(k, v[k]) for v in value), *differ))
-    metrics = [read_run(r, "metrics")[0] for r in run_dirs]
-    for name in metrics[0].get("operators", {}):
-        found = [m.get("operators", {}).get(name, {}).get("equivariance") for m in metrics]
-        rows.append((f"{name}, exactly", *("–" if f is None else f"{f:.2%}" for f in found), *[""]*(len(runs) - 1)))
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:], widths[1:]))]) for r in rows)
+    "Runs side by side, and by how much each differs from the first, with 95 % intervals; RunError: not evaluated yet."
+    arrays = [read_evaluation(run_dir) for run_dir in run_dirs]
+    runs = [_judge_run(a, arrays[0]) for a in arrays]
+    first, *others = runs
+    names = [Path(run_dir).name for run_dir in run_dirs]
+    rows = [("", *names, *(f"{name} − {names[0]}" for name in names[1:]))]
+    for key in first.value:
+        values = [_level_text(key, run.value[key]) for run in runs]
+        differences = [_difference_text(key, run, first) for run in others]
+        rows.append((key, *values, *differences))
+    rows += _operator_rows(run_dirs)
+    width, *widths = _widths(rows)
+    text = []
+    for name, *figures in rows:
+        aligned = [figure.rjust(w) for figure, w in zip(figures, widths)]
+        text.append("  ".join([name.ljust(width), *aligned]))
+    return "\n".join(text)
 
 # %% ../nbs/03_evaluate.ipynb #new-figure
 def new_figure(width, height, **kw):
@@ -455,6 +959,7 @@ def new_figure(width, height, **kw):
     from matplotlib.figure import Figure
     return Figure(figsize=(width, height), layout="constrained", **kw)
 
+# %% ../nbs/03_evaluate.ipynb #save-figure
 def save_figure(
     fig,         # A matplotlib figure
     run_dir,     # The run it belongs to
@@ -465,99 +970,176 @@ def save_figure(
     raw = io.BytesIO()
     fig.savefig(raw, format="png", dpi=110)
     image = Image.open(raw).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    (Path(run_dir)/"figures").mkdir(exist_ok=True)
-    return write_atomic(Path(run_dir)/"figures"/f"{name}.png", lambda f: image.save(f, "PNG", optimize=True))
+    folder = Path(run_dir)/"figures"
+    folder.mkdir(exist_ok=True)
+    return write_atomic(folder/f"{name}.png", lambda f: image.save(f, "PNG", optimize=True))
 
+# %% ../nbs/03_evaluate.ipynb #read-arrays
 def read_arrays(
     run_dir,         # A run folder
     name:str,        # A file in it, without .npz
     command:str,     # The arc-vae command that writes it
 )->dict:             # Its arrays by name
-    "Read arrays that a stage has written; RunError names the file that is missing or damaged and the command that makes it."
+    "Read arrays that a stage has written; RunError names the file that is missing or damaged and what makes it."
     path = Path(run_dir)/f"{name}.npz"
-    if not path.exists(): raise RunError(f"{path} is missing: `arc-vae {command} --run {Path(run_dir).name}` makes it")
+    maker = f"`arc-vae {command} --run {Path(run_dir).name}` makes it"
+    if not path.exists(): raise RunError(f"{path} is missing: {maker}")
     try:
-        with np.load(path, allow_pickle=False) as f: return {k: f[k] for k in f.files}
-    except BROKEN as e: raise RunError(f"{path}: cannot be read, the file is damaged ({type(e).__name__}); `arc-vae {command} --run {Path(run_dir).name}` makes it again") from None
+        with np.load(path, allow_pickle=False) as f:
+            return {k: f[k] for k in f.files}
+    except BROKEN as e:
+        damage = f"cannot be read, the file is damaged ({type(e).__name__})"
+        raise RunError(f"{path}: {damage}; {maker} again") from None
 
-def read_evaluation(run_dir):
-    "What became of each test grid, the arrays of evaluation.npz; RunError where the run was not evaluated yet."
+# %% ../nbs/03_evaluate.ipynb #read-evaluation
+def read_evaluation(
+    run_dir,  # An evaluated run
+)->dict:      # The arrays of evaluation.npz
+    "What became of each test grid; RunError where the run was not evaluated yet."
     return read_arrays(run_dir, "evaluation", "evaluate")
 
 # %% ../nbs/03_evaluate.ipynb #figure-learning
 def figure_learning(run_dir):
     "What a grid costs and what comes out right, epoch by epoch, with the phases of beta marked."
-    log, (config,) = read_log(run_dir), read_run(run_dir, "config")
-    fig = new_figure(10, 3); draw_curves(fig.subplots(1, 3), log, config)
-    fig.suptitle(f"blue: β 0→{config['beta_mid']:g}, orange: β →{config['beta_final']:g}, white: held; dotted: the epoch that was kept", fontsize=8)
+    log = read_log(run_dir)
+    (config,) = read_run(run_dir, "config")
+    fig = new_figure(10, 3)
+    draw_curves(fig.subplots(1, 3), log, config)
+    title = (f"blue: β 0→{config['beta_mid']:g}, orange: β →{config['beta_final']:g}, white: held; "
+             "dotted: the epoch that was kept")
+    fig.suptitle(title, fontsize=8)
     return fig
 
 # %% ../nbs/03_evaluate.ipynb #figure-reconstructions
 def figure_reconstructions(run_dir, n=8):
     "Best, median and worst test grids: original, reconstruction, wrong cells."
-    e = read_evaluation(run_dir); wrong = (e["pred"] != e["x"]).sum((1, 2)); order = np.lexsort((np.arange(len(wrong)), -(e["x"] > 0).sum((1, 2)), wrong))
+    arrays = read_evaluation(run_dir)
+    x, pred = arrays["x"], arrays["pred"]
+    wrong = pred != x
+    count = wrong.sum((1, 2))
+    colored = (x > 0).sum((1, 2))
+    order = np.lexsort((np.arange(len(count)), -colored, count))  # of equals the more crowded grid is the better one
     middle = len(order)//2 - n//2
     groups = dict(best=order[:n], median=order[middle:middle + n], worst=order[-n:])
-    fig = new_figure(n*1.05, 9.9); axes = fig.subplots(9, n, squeeze=False)
+    fig = new_figure(n*1.05, 9.9)
+    axes = fig.subplots(9, n, squeeze=False)
     for ax in axes.ravel(): ax.set(xticks=[], yticks=[])
-    for row, (name, idx) in enumerate(groups.items()):
-        for col, i in enumerate(idx):
-            top, mid, low = axes[3*row:3*row + 3, col]
-            top.imshow(PALETTE[e["x"][i]]); mid.imshow(PALETTE[e["pred"][i]])
-            low.imshow(e["pred"][i] != e["x"][i], cmap="gray_r", vmin=0, vmax=1); top.set_title(f"#{i}: {wrong[i]} wrong", fontsize=7)
-        for ax, what in zip(axes[3*row:3*row + 3, 0], ("original", "reconstruction", "wrong cells")): ax.set_ylabel(f"{name}\n{what}", fontsize=7)
+    for group, (name, chosen) in enumerate(groups.items()):
+        rows = axes[3*group:3*group + 3]
+        for column, i in enumerate(chosen):
+            top, middle_row, bottom = rows[:, column]
+            top.imshow(PALETTE[x[i]])
+            top.set_title(f"#{i}: {count[i]} wrong", fontsize=7)
+            middle_row.imshow(PALETTE[pred[i]])
+            bottom.imshow(wrong[i], cmap="gray_r", vmin=0, vmax=1)
+        for ax, what in zip(rows[:, 0], ("original", "reconstruction", "wrong cells")):
+            ax.set_ylabel(f"{name}\n{what}", fontsize=7)
     return fig
 
 # %% ../nbs/03_evaluate.ipynb #figure-errors
 def figure_errors(run_dir):
     "Where on the grid cells are missed, invented or recolored, and how many cells are wrong in how many grids."
-    e = read_evaluation(run_dir); wrong = e["pred"] != e["x"]
-    sorts = {"missed": wrong & (e["pred"] == 0), "invented": wrong & (e["x"] == 0), "recolored": wrong & (e["x"] > 0) & (e["pred"] > 0)}
-    fig = new_figure(11, 2.6); *maps, last = fig.subplots(1, 4)
-    top = max(m.mean(0).max() for m in sorts.values())
-    for ax, (name, m) in zip(maps, sorts.items()):
-        im = ax.imshow(m.mean(0), vmin=0, vmax=top, cmap="viridis"); ax.set_title(f"{name}: {m.sum()/len(m):.2f} cells a grid", fontsize=8); ax.set(xticks=[], yticks=[])
-    fig.colorbar(im, ax=maps, label="share of grids", shrink=.8)
-    counts, black = wrong.sum((1, 2)), (e["x"] > 0).sum((1, 2))
-    bins = np.arange(0, max(counts.max(), black.max()) + 2) - .5
-    last.hist(black, bins, color="lightgray", label="all background"); last.hist(counts, bins, histtype="step", color="tab:blue", label="this model")
-    last.set(xlabel="wrong cells in a grid", ylabel="grids"); last.legend(fontsize=7)
+    arrays = read_evaluation(run_dir)
+    x, pred = arrays["x"], arrays["pred"]
+    fig = new_figure(11, 2.6)
+    *maps, last = fig.subplots(1, 4)
+    errors = _kinds_of_errors(pred, x)
+    highest = max(wrong.mean(0).max() for wrong in errors.values())
+    for ax, (name, wrong) in zip(maps, errors.items()):
+        image = ax.imshow(wrong.mean(0), vmin=0, vmax=highest, cmap="viridis")
+        ax.set_title(f"{name}: {wrong.sum()/len(wrong):.2f} cells a grid", fontsize=8)
+        ax.set(xticks=[], yticks=[])
+    fig.colorbar(image, ax=maps, label="share of grids", shrink=.8)
+    count = (pred != x).sum((1, 2))
+    black = (x > 0).sum((1, 2))
+    most = max(count.max(), black.max())
+    bins = np.arange(0, most + 2) - .5
+    last.hist(black, bins, color="lightgray", label="all background")
+    last.hist(count, bins, histtype="step", color="tab:blue", label="this model")
+    last.set(xlabel="wrong cells in a grid", ylabel="grids")
+    last.legend(fontsize=7)
     return fig
 
 # %% ../nbs/03_evaluate.ipynb #figure-by-factor
+def _group_bars(ax, groups, whole):
+    "Two bars for each group: colored cells right, and what came out whole."
+    at = np.arange(len(groups))
+    colored = [group["foreground_accuracy"] for group in groups.values()]
+    bars = ax.bar(at - .2, colored, .38, label="colored cells right")
+    ax.bar_label(bars, fmt="{:.0%}", fontsize=6)
+    exact = [group["exact"] for group in groups.values()]
+    bars = ax.bar(at + .2, exact, .38, label=whole)
+    ax.bar_label(bars, fmt="{:.0%}", fontsize=6)
+    names = [f"{name}\n(n={group['n']:,})" for name, group in groups.items()]
+    ax.set_xticks(at, names, fontsize=7)
+
 def figure_by_factor(run_dir):
-    "Colored cells right, and objects or grids entirely right, by kind and by number of objects; None where the corpus has no factors."
-    (metrics,) = read_run(run_dir, "metrics"); groups = metrics["test"].get("by_factor")
+    "Cells, objects and grids that are right, by kind and by number of objects; None where the corpus has no factors."
+    (metrics,) = read_run(run_dir, "metrics")
+    groups = metrics["test"].get("by_factor")
     if not groups: return None
     fig = new_figure(8, 2.6)
-    for ax, (name, title) in zip(fig.subplots(1, 2, sharey=True), dict(kind="kind of object", objects="objects in the grid").items()):
-        at = np.arange(len(groups[name]))
-        for shift, key, label in ((-.2, "foreground_accuracy", "colored cells right"), (.2, "exact", "objects entirely right" if name == "kind" else "grids entirely right")):
-            bars = ax.bar(at + shift, [g[key] for g in groups[name].values()], .38, label=label); ax.bar_label(bars, fmt="{:.0%}", fontsize=6)
-        ax.set_xticks(at, [f"{k}\n(n={g['n']:,})" for k, g in groups[name].items()], fontsize=7); ax.set(xlabel=title, ylim=(0, 1.1)); ax.legend(fontsize=7)
+    left, right = fig.subplots(1, 2, sharey=True)
+    _group_bars(left, groups["kind"], "objects entirely right")
+    left.set(xlabel="kind of object", ylim=(0, 1.1))
+    left.legend(fontsize=7)
+    _group_bars(right, groups["objects"], "grids entirely right")
+    right.set(xlabel="objects in the grid", ylim=(0, 1.1))
+    right.legend(fontsize=7)
     return fig
 
+# %% ../nbs/03_evaluate.ipynb #figure-kl
 def figure_kl(run_dir):
     "Mean KL of each dimension, sorted, against the threshold of activity."
-    (metrics,) = read_run(run_dir, "metrics"); kl = np.array(metrics["test"]["kl_per_dim"]); order = np.argsort(-kl, kind="stable")
-    fig = new_figure(5, 2.4); ax = fig.subplots()
-    ax.bar(range(len(kl)), kl[order], color=np.where(kl[order] > .05, "tab:blue", "lightgray")); ax.axhline(.05, color="tab:red", lw=.8, label="active above 0.05")
-    ax.set_xticks(range(len(kl)), [f"z{i}" for i in order]); ax.set(ylabel="KL, nats a grid", title=f"rate {metrics['test']['rate']:.1f} nats; {metrics['test']['active_units']} active units"); ax.title.set_fontsize(8); ax.legend(fontsize=7)
+    (metrics,) = read_run(run_dir, "metrics")
+    test = metrics["test"]
+    kl = np.array(test["kl_per_dim"])
+    order = np.argsort(-kl, kind="stable")
+    fig = new_figure(5, 2.4)
+    ax = fig.subplots()
+    ax.bar(range(len(kl)), kl[order], color=np.where(kl[order] > .05, "tab:blue", "lightgray"))
+    ax.axhline(.05, color="tab:red", lw=.8, label="active above 0.05")
+    ax.set_xticks(range(len(kl)), [f"z{i}" for i in order])
+    ax.set(ylabel="KL, nats a grid", title=f"rate {test['rate']:.1f} nats; {test['active_units']} active units")
+    ax.title.set_fontsize(8)
+    ax.legend(fontsize=7)
     return fig
 
 # %% ../nbs/03_evaluate.ipynb #figure-meaning
+def _probe_bars(ax, probes):
+    "What each probe reaches for each factor."
+    at = np.arange(len(probes))
+    for shift, key, color in ((-.27, "boosted", None), (0, "linear", None), (.27, "trivial", "lightgray")):
+        heights = [max(0, probe[key]) for probe in probes.values()]
+        ax.bar(at + shift, heights, .25, label=key, color=color)
+    names = [f"{name}\n{probe['kind_of_score'].replace('R2', 'R²')}" for name, probe in probes.items()]
+    ax.set_xticks(at, names, fontsize=7)
+    ax.set(ylim=(0, 1.05), title="read off the ten numbers, on held-out grids")
+    ax.legend(fontsize=7)
+
+def _importance_map(ax, dci):
+    "How much each number counts for each factor."
+    importance = np.array(dci["importance"]).T
+    whole = importance.sum(1, keepdims=True)
+    share = importance/np.maximum(whole, 1e-9)
+    image = ax.imshow(share, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    n_factors, dims = share.shape
+    ax.figure.colorbar(image, ax=ax, label="share of the importance")
+    ax.set_xticks(range(dims), [f"z{i}" for i in range(dims)], fontsize=7)
+    ax.set_yticks(range(n_factors), dci["factors"], fontsize=8)
+
 def figure_meaning(run_dir):
-    "What can be read off the numbers, and which of them say it; None where the corpus has no factors, or too few grids."
-    (metrics,) = read_run(run_dir, "metrics"); found = metrics["test"].get("meaning")
+    "What can be read off the numbers, and which of them say it; None where there are no factors, or too few grids."
+    (metrics,) = read_run(run_dir, "metrics")
+    found = metrics["test"].get("meaning")
     if not found or not found["dci"]: return None
-    fig = new_figure(10, 3); left, right = fig.subplots(1, 2)
-    at = np.arange(len(found["probes"]))
-    for shift, key in ((-.27, "boosted"), (0, "linear"), (.27, "trivial")): left.bar(at + shift, [max(0, p[key]) for p in found["probes"].values()], .25, label=key, color="lightgray" if key == "trivial" else None)
-    left.set_xticks(at, [f"{name}\n{p['kind_of_score'].replace('R2', 'R²')}" for name, p in found["probes"].items()], fontsize=7); left.set(ylim=(0, 1.05), title="read off the ten numbers, on held-out grids"); left.legend(fontsize=7)
-    share = np.array(found["dci"]["importance"]).T
-    im = right.imshow(share/np.maximum(share.sum(1, keepdims=True), 1e-9), vmin=0, vmax=1, cmap="viridis", aspect="auto"); fig.colorbar(im, ax=right, label="share of the importance")
-    right.set_xticks(range(share.shape[1]), [f"z{i}" for i in range(share.shape[1])], fontsize=7); right.set_yticks(range(len(share)), found["dci"]["factors"], fontsize=8)
-    right.set_title("grids with one object: disentanglement {disentanglement:.2f}, completeness {completeness:.2f}, informativeness {informativeness:.2f}".format(**found["dci"]) + f", MIG {found['mig']['mean']:.2f}")
+    fig = new_figure(10, 3)
+    left, right = fig.subplots(1, 2)
+    _probe_bars(left, found["probes"])
+    _importance_map(right, found["dci"])
+    tidiness = ("disentanglement {disentanglement:.2f}, completeness {completeness:.2f}, "
+                "informativeness {informativeness:.2f}").format(**found["dci"])
+    right.set_title(f"grids with one object: {tidiness}, MIG {found['mig']['mean']:.2f}")
     for ax in (left, right): ax.title.set_fontsize(8)
     return fig
 
@@ -567,74 +1149,213 @@ CAPTIONS = {  # Figures in the order of the report
         learning="Learning curves. The rate falls as β rises; colored cells count, because black comes for free."),
     "Reconstructions": dict(
         reconstructions="Test grids: best, median and worst by number of wrong cells.",
-        errors="Where errors fall, by sort, and how many wrong cells a grid has against the all-background picture.",
+        errors=(
+            "Where errors fall, by sort, and how many wrong cells a grid has against the all-background picture."),
         by_factor="What survives, by kind and number of objects.",
-        failures="What became of each object, and the worst grids of each kind: original above, reconstruction below, the object outlined in both, wrong cells under each. Smeared: in place and in color, but with another outline; resized: rows or columns gained or lost; dropped: less than a quarter of its cells left. Shares are of all objects of the test grids."),
+        failures=(
+            "What became of each object, and the worst grids of each kind: original above, reconstruction below, the "
+            "object outlined in both, wrong cells under each. Smeared: in place and in color, but with another "
+            "outline; resized: rows or columns gained or lost; dropped: less than a quarter of its cells left. Shares "
+            "are of all objects of the test grids.")),
     "The latent space": dict(
+        operators="One test grid whose numbers are added to: moved, recolored, emptied; turned by the code's own operator; "
+            "and on a straight line to another.",
         kl="How much each of the latent dimensions says.",
-        meaning="What the numbers mean: factors of the generator, read off by probes, and the numbers that they are read from.",
-        latent_map="The posterior means of the test grids by PCA (above, with the variance that each axis explains) and t-SNE (below: neighborhoods count, distances and gaps do not), colored by what can be seen in the grids.",
-        pairs="The dimensions of the largest KL, two by two: posterior means in two colorings. On the diagonal one sample of each posterior against the prior N(0, 1); where the two differ, draws of the prior land where the decoder was not trained.",
-        traversals="Each row moves one dimension within its 2 % to 98 % quantiles and keeps the others, from a typical grid with one object and from one with four or more. A network that knows what its numbers say names them and moves them by whole steps; for another the names are what probes read from the dimension on grids with one object.",
+        meaning=(
+            "What the numbers mean: factors of the generator, read off by probes, and the numbers that they are read "
+            "from."),
+        latent_map=(
+            "The posterior means of the test grids by PCA (above, with the variance that each axis explains) and t-SNE "
+            "(below: neighborhoods count, distances and gaps do not), colored by what can be seen in the grids."),
+        pairs=(
+            "The dimensions of the largest KL, two by two: posterior means in two colorings. On the diagonal one "
+            "sample of each posterior against the prior N(0, 1); where the two differ, draws of the prior land where "
+            "the decoder was not trained."),
+        traversals=(
+            "Each row moves one dimension within its 2 % to 98 % quantiles and keeps the others, from a typical grid "
+            "with one object and from one with four or more. A network that knows what its numbers say names them and "
+            "moves them by whole steps; for another the names are what probes read from the dimension on grids with "
+            "one object."),
         interpolations="Straight lines in the latent space between two test grids.",
-        neighbors="Random test grids, the grids nearest to them in the latent space, and those nearest in cells. Under each: its distance between posterior means, and the cells in which it differs."),
+        neighbors=(
+            "Random test grids, the grids nearest to them in the latent space, and those nearest in cells. Under each: "
+            "its distance between posterior means, and the cells in which it differs.")),
     "Samples": dict(
-        samples="Decoded draws of the prior, and of a Gaussian and a mixture of Gaussians fitted to codes of training grids, beside real test grids.",
+        samples=(
+            "Decoded draws of the prior, and of a Gaussian and a mixture of Gaussians fitted to codes of training "
+            "grids, beside real test grids."),
         sample_histograms="Colors and sizes of what is on them.")}
 
-TEMPLATE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>arc_vae: {{ name }}</title><style>
-body{overflow-wrap:anywhere;font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;break-after:avoid}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto}td,th{padding:.2rem .9rem .2rem 0;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}td:first-child,th:first-child{text-align:left}
-.verdict{padding:.6rem 1rem;border-left:.5rem solid {{ "#2a7d3f" if m.verdict == "pass" else "#b3261e" }};background:#f5f5f5}
-.key{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:1.5rem 0}.key div{border-top:1px solid #ddd;padding-top:.4rem}.key b{display:block;font-size:1.7rem;font-weight:600;line-height:1.2}.key small{color:#555}
-figure{margin:1.5rem 0;break-inside:avoid;overflow-x:auto}img{max-width:100%;height:auto}@media screen and (max-width:44rem){img{max-width:none;width:44rem}}figcaption{color:#555;font-size:.9rem}code,pre{background:#f5f5f5;padding:.1rem .3rem}pre{overflow-x:auto}
-@page{size:A4;margin:14mm}
-@media print{body{font-size:10pt;max-width:none;margin:0;padding:0}.wide{overflow:visible}table{font-size:7.5pt}td,th{padding:.1rem .35rem .1rem 0}tr,.key{break-inside:avoid}pre{white-space:pre-wrap}img{max-height:240mm}.verdict{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-</style><h1>{{ name }}: {{ m.model.latent_dim }} numbers for a grid</h1>
+# %% ../nbs/03_evaluate.ipynb #x-template
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>arc_vae: {{ name }}</title>
+<style>
+body {
+  max-width: 66rem; margin: 2rem auto; padding: 0 1rem;
+  font: 16px/1.5 system-ui,sans-serif; color: #222; overflow-wrap: anywhere;
+}
+h1 { font-size: 1.5rem }
+h2 { font-size: 1.15rem; margin-top: 2rem; break-after: avoid }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
+.wide { overflow-x: auto }
+td, th { padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
+td:first-child, th:first-child { text-align: left }
+.verdict {
+  padding: .6rem 1rem; background: #f5f5f5;
+  border-left: .5rem solid {{ "#2a7d3f" if m.verdict == "pass" else "#b3261e" }};
+}
+.key { display: grid; grid-template-columns: repeat(auto-fit,minmax(9rem,1fr)); gap: 1rem; margin: 1.5rem 0 }
+.key div { border-top: 1px solid #ddd; padding-top: .4rem }
+.key b { display: block; font-size: 1.7rem; font-weight: 600; line-height: 1.2 }
+.key small { color: #555 }
+figure { margin: 1.5rem 0; break-inside: avoid; overflow-x: auto }
+img { max-width: 100%; height: auto }
+@media screen and (max-width: 44rem) { img { max-width: none; width: 44rem } }
+figcaption { color: #555; font-size: .9rem }
+code, pre { background: #f5f5f5; padding: .1rem .3rem }
+pre { overflow-x: auto }
+@page { size: A4; margin: 14mm }
+@media print {
+  body { font-size: 10pt; max-width: none; margin: 0; padding: 0 }
+  .wide { overflow: visible }
+  table { font-size: 7.5pt }
+  td, th { padding: .1rem .35rem .1rem 0 }
+  tr, .key { break-inside: avoid }
+  pre { white-space: pre-wrap }
+  img { max-height: 240mm }
+  .verdict { print-color-adjust: exact; -webkit-print-color-adjust: exact }
+}
+</style>
+<h1>{{ name }}: {{ m.model.latent_dim }} numbers for a grid</h1>
 <p class="verdict"><b>{{ m.verdict }}</b> ({{ m.status }}){% for r in m.reasons %}<br>{{ r }}{% endfor %}</p>
-<div class="key">{% for what, figure, beside in headline %}<div>{{ what }}<b>{{ figure }}</b><small>{{ beside }}</small></div>{% endfor %}</div>
-<p>{{ "{:,}".format(m.test.n_grids) }} test grids, each sent through the encoder's mean. Beside every accuracy stand its 95 % interval over grids, what an entirely black picture scores, the most frequent color of each cell, the nearest training grid,
-and a linear code of as many numbers.</p>
-<div class="wide"><table>{% for row in rows %}{% set tag = "th" if loop.first else "td" %}<tr>{% for word in row %}<{{ tag }}>{{ word }}</{{ tag }}>{% endfor %}</tr>{% endfor %}</table></div>
+<div class="key">
+{% for what, figure, beside in headline %}
+<div>{{ what }}<b>{{ figure }}</b><small>{{ beside }}</small></div>
+{% endfor %}
+</div>
+<p>{{ "{:,}".format(m.test.n_grids) }} test grids, each sent through the encoder's mean. Beside every accuracy stand
+its 95 % interval over grids, what an entirely black picture scores, the most frequent color of each cell, the nearest
+training grid, and a linear code of as many numbers.</p>
+<div class="wide"><table>
+{% for row in rows %}
+{% set tag = "th" if loop.first else "td" %}
+<tr>{% for word in row %}<{{ tag }}>{{ word }}</{{ tag }}>{% endfor %}</tr>
+{% endfor %}
+</table></div>
 <ul>{% for fact in facts %}<li>{{ fact }}</li>{% endfor %}</ul>
-{% if m.phases %}<h2>Phases of training</h2><p>Test grids where the checkpoint of that epoch was kept, validation otherwise.</p><div class="wide"><table><tr><th></th><th>epoch</th><th>β</th><th>distortion</th><th>rate</th><th>elbo</th><th>pixel accuracy</th><th>(black)</th><th>colored cells</th><th>exact grids</th></tr>
-{% for phase, p in m.phases.items() %}<tr><td>{{ phase }}</td><td>{{ p.epoch }}</td><td>{{ "{:.2f}".format(p.beta) }}</td>{% set found, of = (p.test, "") if p.test else (p, "val_") %}{% for k in ("distortion", "rate", "elbo") %}<td>{{ "{:.2f}".format(found[of + k]) }}</td>{% endfor %}
-{% for k in ("pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match") %}<td>{{ "{:.2%}".format(found[of + k]) }}</td>{% endfor %}</tr>{% endfor %}</table></div>{% endif %}
-{% for part, shown in figures %}<h2>{{ part }}</h2>{% for caption, data in shown %}<figure><img alt="{{ caption }}" src="data:image/png;base64,{{ data }}"><figcaption>{{ caption }}</figcaption></figure>{% endfor %}{% endfor %}
-<h2>Limits</h2><ul>{% for limit in limits %}<li>{{ limit }}</li>{% endfor %}</ul>
-<h2>How to repeat it</h2><pre>make run PRESET={{ config.preset }}{% if repeat.corpus %} CORPUS={{ repeat.corpus }}{% endif %} ARGS="{{ repeat.settings }}"</pre>
-<p>Corpus sha256 {{ m.corpus.sha256 }}, {{ "{:.2%}".format(m.corpus.background_share) }} background; {{ m.corpus.test_in_train }} test grids also stand in its training split.
-Trained for {{ m.training.epochs }} epochs in {{ "{:.1f}".format((m.training.seconds or 0)/60) }} minutes on {{ m.training.device }} ({{ m.training.processes or 1 }} process{{ "es" if (m.training.processes or 1) > 1 }}, {{ m.training.threads }} threads). {% if config.git_commit %}Commit {{ config.git_commit[:12] }}. {% endif %}Versions: {% for k, v in config.versions.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}{% endfor %}.</p></html>"""
+{% if m.phases %}
+<h2>Phases of training</h2>
+<p>Test grids where the checkpoint of that epoch was kept, validation otherwise.</p>
+<div class="wide"><table>
+<tr><th></th><th>epoch</th><th>β</th><th>distortion</th><th>rate</th><th>elbo</th>
+<th>pixel accuracy</th><th>(black)</th><th>colored cells</th><th>exact grids</th></tr>
+{% for phase, p in m.phases.items() %}
+{% set found, of = (p.test, "") if p.test else (p, "val_") %}
+<tr><td>{{ phase }}</td><td>{{ p.epoch }}</td><td>{{ "{:.2f}".format(p.beta) }}</td>
+{% for k in ("distortion", "rate", "elbo") %}
+<td>{{ "{:.2f}".format(found[of + k]) }}</td>
+{% endfor %}
+{% for k in ("pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match") %}
+<td>{{ "{:.2%}".format(found[of + k]) }}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</table></div>
+{% endif %}
+{% for part, shown in figures %}
+<h2>{{ part }}</h2>
+{% for caption, data in shown %}
+<figure>
+<img alt="{{ caption }}" src="data:image/png;base64,{{ data }}">
+<figcaption>{{ caption }}</figcaption>
+</figure>
+{% endfor %}
+{% endfor %}
+<h2>Limits</h2>
+<ul>{% for limit in limits %}<li>{{ limit }}</li>{% endfor %}</ul>
+<h2>How to repeat it</h2>
+<pre>make run PRESET={{ config.preset }}
+{%- if repeat.corpus %} CORPUS={{ repeat.corpus }}{% endif %} ARGS="{{ repeat.settings }}"</pre>
+<p>Corpus sha256 {{ m.corpus.sha256 }}, {{ "{:.2%}".format(m.corpus.background_share) }} background;
+{{ m.corpus.test_in_train }} test grids also stand in its training split.
+Trained for {{ m.training.epochs }} epochs in {{ "{:.1f}".format((m.training.seconds or 0)/60) }} minutes
+on {{ m.training.device }} ({{ m.training.processes or 1 }} process{{ "es" if (m.training.processes or 1) > 1 }},
+{{ m.training.threads }} threads).
+{% if config.git_commit %}Commit {{ config.git_commit[:12] }}.{% endif %}
+Versions: {% for k, v in config.versions.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}{% endfor %}.</p>
+</html>"""
 
 # %% ../nbs/03_evaluate.ipynb #how-to-repeat
 def how_to_repeat(
     config:dict,  # A run's config.json
 )->dict:          # corpus, empty where it was generated; settings, words for the command line
     "What the command line needs to train the same model again."
-    generated = Path(config["corpus"]).name == f"atomic-{config.get('n_corpus')}-seed{config.get('seed')}.npz"
     usual = asdict(make_config(config["preset"]))
-    changed = {k: config[k] for k in usual if k in config and config[k] != usual[k] and k not in ("preset", "corpus", "wandb")} | dict(seed=config["seed"])
-    return dict(corpus="" if generated else config["corpus"], settings=" ".join(f"--set {k}={v}" for k, v in changed.items()))
+    left_out = ("preset", "corpus", "wandb")
+    changed = {}
+    for name, value in usual.items():
+        if name in config and config[name] != value and name not in left_out: changed[name] = config[name]
+    changed["seed"] = config["seed"]
+    settings = " ".join(f"--set {name}={value}" for name, value in changed.items())
+    generated = f"atomic-{config.get('n_corpus')}-seed{config.get('seed')}.npz"
+    corpus = "" if Path(config["corpus"]).name == generated else config["corpus"]
+    return dict(corpus=corpus, settings=settings)
 
 # %% ../nbs/03_evaluate.ipynb #write-report
+def _report_figures(run_dir):
+    "The figures that are there, by part of the report: (part, [(caption, PNG in base64), ...])."
+    parts = []
+    for part, captions in CAPTIONS.items():
+        shown = []
+        for name, caption in captions.items():
+            path = run_dir/"figures"/f"{name}.png"
+            if path.exists(): shown.append((caption, base64.b64encode(path.read_bytes()).decode()))
+        if shown: parts.append((part, shown))
+    return parts
+
 def write_report(
     run_dir,     # An evaluated run
 )->Path:         # report.html
     "Write the run's one-page report from metrics.json, config.json and the figures that are there."
     from jinja2 import Environment
-    run_dir, (config, metrics) = Path(run_dir), read_run(run_dir, "config", "metrics")
-    read = lambda path: base64.b64encode(path.read_bytes()).decode()
-    figures = [(part, [(text, read(path)) for name, text in captions.items() if (path := run_dir/"figures"/f"{name}.png").exists()]) for part, captions in CAPTIONS.items()]
-    page = Environment(autoescape=True).from_string(TEMPLATE).render(name=run_dir.name, config=config, m=metrics, headline=headline(metrics), rows=key_figures(metrics), facts=facts(metrics), limits=limits(metrics),
-                                                                     figures=[(part, shown) for part, shown in figures if shown], repeat=how_to_repeat(config))
+    run_dir = Path(run_dir)
+    config, metrics = read_run(run_dir, "config", "metrics")
+    template = Environment(autoescape=True).from_string(TEMPLATE)
+    page = template.render(
+        name=run_dir.name,
+        config=config,
+        m=metrics,
+        headline=headline(metrics),
+        rows=key_figures(metrics),
+        facts=facts(metrics),
+        limits=limits(metrics),
+        figures=_report_figures(run_dir),
+        repeat=how_to_repeat(config))
     return write_atomic(run_dir/"report.html", lambda f: f.write(page.encode()))
 
 # %% ../nbs/03_evaluate.ipynb #draw-evaluation
+def _figure_failures(run_dir):
+    "The worst grids of each kind of failure."
+    arrays = read_evaluation(run_dir)
+    return figure_failures(arrays["x"], arrays["pred"])
+
 def draw_evaluation(
     run_dir,     # An evaluated run
 )->list:         # Paths of the figures
     "Draw every figure of the evaluation from the run's files."
-    drawn = dict(learning=figure_learning, reconstructions=figure_reconstructions, errors=figure_errors, by_factor=figure_by_factor, failures=lambda run: figure_failures(*(read_evaluation(run)[k] for k in ("x", "pred"))), kl=figure_kl, meaning=figure_meaning)
-    return [save_figure(fig, run_dir, name) for name, draw in drawn.items() if (fig := draw(run_dir)) is not None]
+    drawn = dict(
+        learning=figure_learning,
+        reconstructions=figure_reconstructions,
+        errors=figure_errors,
+        by_factor=figure_by_factor,
+        failures=_figure_failures,
+        kl=figure_kl,
+        meaning=figure_meaning)
+    paths = []
+    for name, draw in drawn.items():
+        fig = draw(run_dir)
+        if fig is not None: paths.append(save_figure(fig, run_dir, name))
+    return paths

@@ -7,7 +7,13 @@ __all__ = ['COLOR_NAMES', 'UNUSED', 'GridView', 'blank', 'MapView', 'point_color
            'Explorer', 'figure_explorer', 'explore']
 
 # %% ../nbs/04a_explorer.ipynb #x-import-asyncio-io-json-re-threading-time
-import asyncio, io, json, re, threading, time, warnings
+import asyncio
+import io
+import json
+import re
+import threading
+import time
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -25,29 +31,39 @@ try:
     import anywidget
     import ipywidgets as w
     import traitlets as t
-except ImportError: raise ImportError("the explorer needs anywidget and ipywidgets: pip install 'arc_vae[notebook]'") from None
+except ImportError:
+    raise ImportError("the explorer needs anywidget and ipywidgets: pip install 'arc_vae[notebook]'") from None
 
 # %% ../nbs/04a_explorer.ipynb #hex
 COLOR_NAMES = "black blue red green yellow gray magenta orange sky maroon".split()
 
-def _hex(rgb): return "#" + bytes(rgb).hex()
+def _hex(rgb):
+    "A color as CSS has it."
+    return "#" + bytes(rgb).hex()
 
-_GRID_JS = f"const PALETTE = {json.dumps([_hex(c) for c in PALETTE])}, NAMES = {json.dumps(COLOR_NAMES)}, N = {GRID};" + """
+_HEXES = json.dumps([_hex(rgb) for rgb in PALETTE])
+
+_GRID_JS = f"const PALETTE = {_HEXES}, NAMES = {json.dumps(COLOR_NAMES)}, N = {GRID};" + """
 function render({ model, el }) {
   const size = model.get("size"), cell = size/N, editable = model.get("editable"), sharp = window.devicePixelRatio || 1;
   const make = (tag, props) => el.appendChild(Object.assign(document.createElement(tag), props));
   const caption = make("div", { className: "arc-caption" });
-  const canvas = make("canvas", { className: "arc-canvas", width: size*sharp, height: size*sharp, tabIndex: size < 100 ? -1 : 0 });
-  const palette = editable && make("div", { className: "arc-palette" }), readout = make("div", { className: "arc-readout" });
+  const canvas = make("canvas", {
+    className: "arc-canvas", width: size*sharp, height: size*sharp, tabIndex: size < 100 ? -1 : 0
+  });
+  const palette = editable && make("div", { className: "arc-palette" }),
+    readout = make("div", { className: "arc-readout" });
   const pen = canvas.getContext("2d"), at = { row: 0, column: 0, shown: false };
   pen.scale(sharp, sharp); el.classList.add("arc-view"); el.style.width = `${size + 2}px`;
-  el.addEventListener("keydown", event => event.stopPropagation());  // a notebook would take digits and arrows for itself
+  // a notebook would take digits and arrows for itself
+  el.addEventListener("keydown", event => event.stopPropagation());
   canvas.style.width = canvas.style.height = `${size}px`;
   canvas.setAttribute("role", editable ? "application" : "img");
   readout.setAttribute("aria-live", "polite"); caption.hidden = readout.hidden = size < 100;
 
   function draw() {
-    const grid = model.get("grid"), p = model.get("probability"), against = model.get("against"), shade = model.get("shade") && p.length;
+    const grid = model.get("grid"), p = model.get("probability"), against = model.get("against"),
+      shade = model.get("shade") && p.length;
     pen.fillStyle = "#555"; pen.fillRect(0, 0, size, size);
     const full = cell - (size < 100 ? 0 : 1), fill = (row, column, side, color) => {
       pen.fillStyle = color; pen.fillRect(column*cell + (cell - side)/2, row*cell + (cell - side)/2, side, side);
@@ -61,16 +77,20 @@ function render({ model, el }) {
       pen.lineWidth = 3; pen.strokeStyle = "#000"; pen.strokeRect(column*cell + 2, row*cell + 2, cell - 4, cell - 4);
       pen.lineWidth = 1.5; pen.strokeStyle = "#fff"; pen.strokeRect(column*cell + 2, row*cell + 2, cell - 4, cell - 4);
     }));
-    if (at.shown) { pen.lineWidth = 2; pen.strokeStyle = "#ff00ff"; pen.strokeRect(at.column*cell, at.row*cell, cell, cell); }
+    if (at.shown) {
+      pen.lineWidth = 2; pen.strokeStyle = "#ff00ff"; pen.strokeRect(at.column*cell, at.row*cell, cell, cell);
+    }
     caption.textContent = model.get("caption");
-    canvas.setAttribute("aria-label", `${model.get("caption")}, ${N} by ${N} cells` + (editable ? ": arrow keys move, digits paint" : ": arrow keys move, the cell is told below"));
+    canvas.setAttribute("aria-label", `${model.get("caption")}, ${N} by ${N} cells` +
+      (editable ? ": arrow keys move, digits paint" : ": arrow keys move, the cell is told below"));
     canvas.dataset.grid = grid.map(colors => colors.join("")).join("/");
     tell();
   }
   function tell() {
     const color = (model.get("grid")[at.row] || [])[at.column], p = (model.get("probability")[at.row] || [])[at.column];
     readout.textContent = !at.shown || color === undefined ? "" :
-      `row ${at.row}, column ${at.column}: ${NAMES[color]} (${color})` + (p === undefined ? "" : `, ${(100*p).toFixed(1)} %`);
+      `row ${at.row}, column ${at.column}: ${NAMES[color]} (${color})` +
+        (p === undefined ? "" : `, ${(100*p).toFixed(1)} %`);
   }
   function paint(color) {
     const grid = model.get("grid").map(colors => [...colors]);
@@ -82,7 +102,10 @@ function render({ model, el }) {
   }
   function point(event) {
     const box = canvas.getBoundingClientRect(), within = v => Math.max(0, Math.min(N - 1, Math.floor(v)));
-    Object.assign(at, { row: within((event.clientY - box.top)/box.height*N), column: within((event.clientX - box.left)/box.width*N), shown: size >= 100 });
+    Object.assign(at, {
+      row: within((event.clientY - box.top)/box.height*N), column: within((event.clientX - box.left)/box.width*N),
+      shown: size >= 100
+    });
     if (editable && event.buttons & 1) paint(model.get("color"));
     draw();
   }
@@ -92,7 +115,8 @@ function render({ model, el }) {
   canvas.addEventListener("blur", () => { at.shown = false; draw(); });
   canvas.addEventListener("keydown", event => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (step) [at.row, at.column] = [Math.max(0, Math.min(N - 1, at.row + step[0])), Math.max(0, Math.min(N - 1, at.column + step[1]))];
+    if (step) [at.row, at.column] = [Math.max(0, Math.min(N - 1, at.row + step[0])),
+      Math.max(0, Math.min(N - 1, at.column + step[1]))];
     else if (editable && /^[0-9]$/.test(event.key)) { choose(+event.key); paint(+event.key); }
     else if (editable && (event.key === " " || event.key === "Enter")) paint(model.get("color"));
     else return;
@@ -101,7 +125,9 @@ function render({ model, el }) {
   if (palette) {
     palette.setAttribute("role", "radiogroup"); palette.setAttribute("aria-label", "color to paint with");
     const chips = PALETTE.map((hex, color) => {
-      const chip = palette.appendChild(Object.assign(document.createElement("button"), { type: "button", title: `${NAMES[color]} (${color})`, onclick: () => choose(color) }));
+      const chip = palette.appendChild(Object.assign(document.createElement("button"), {
+        type: "button", title: `${NAMES[color]} (${color})`, onclick: () => choose(color)
+      }));
       chip.style.background = hex; chip.setAttribute("role", "radio"); chip.setAttribute("aria-label", NAMES[color]);
       return chip;
     });
@@ -124,16 +150,19 @@ _CSS = """
 .arc-palette button[aria-checked=true] { box-shadow: 0 0 0 2px #fff, 0 0 0 4px #1976d2; z-index: 1; }
 .arc-sliders { width: 320px; }
 .arc-sliders label { display: flex; align-items: center; gap: 6px; height: 26px; }
-.arc-sliders span { width: 78px; } .arc-sliders output { width: 40px; text-align: right; font-variant-numeric: tabular-nums; }
-.arc-sliders input { flex: 1; min-width: 0; margin: 0; accent-color: #1976d2; } .arc-sliders summary { cursor: pointer; line-height: 26px; }
+.arc-sliders span { width: 78px; }
+.arc-sliders output { width: 40px; text-align: right; font-variant-numeric: tabular-nums; }
+.arc-sliders input { flex: 1; min-width: 0; margin: 0; accent-color: #1976d2; }
+.arc-sliders summary { cursor: pointer; line-height: 26px; }
 .arc-legend { display: flex; flex-wrap: wrap; gap: 0 8px; }
 .arc-legend i { display: inline-block; width: 10px; height: 10px; margin-right: 3px; border: 1px solid #888; }
 """
 
 # %% ../nbs/04a_explorer.ipynb #gridview
 class GridView(anywidget.AnyWidget):
-    "One grid in the ARC palette that tells what a cell holds, marks what differs from another grid, and can be painted on."
-    _esm, _css = _GRID_JS, _CSS
+    "One grid in the ARC palette that tells what a cell holds, marks where another grid differs, and can be painted on."
+    _esm = _GRID_JS
+    _css = _CSS
     grid = t.List().tag(sync=True)             # 16 rows of 16 colors
     probability = t.List().tag(sync=True)      # of each color that is painted, 16 rows, or nothing
     against = t.List().tag(sync=True)          # 16 rows to compare with, or nothing
@@ -143,6 +172,7 @@ class GridView(anywidget.AnyWidget):
     color = t.Int(1).tag(sync=True)            # to paint with
     size = t.Int(240).tag(sync=True)           # pixels; below 100 it is a thumbnail that says nothing
 
+# %% ../nbs/04a_explorer.ipynb #blank
 def blank():
     "Sixteen rows of background."
     return [[0]*GRID for _ in range(GRID)]
@@ -159,9 +189,13 @@ function render({ model, el }) {
   Object.assign(cloud, { width: size*sharp, height: size*sharp });
   pen.scale(sharp, sharp); cloud.getContext("2d").scale(sharp, sharp);
   el.classList.add("arc-view"); el.style.width = `${size + 2}px`;
-  canvas.style.width = canvas.style.height = legend.style.width = `${size}px`; canvas.style.cursor = "crosshair"; canvas.setAttribute("role", "application");
+  canvas.style.width = canvas.style.height = legend.style.width = `${size}px`;
+  canvas.style.cursor = "crosshair"; canvas.setAttribute("role", "application");
   el.addEventListener("keydown", event => event.stopPropagation());
-  const bytes = name => { const v = model.get(name); return v.buffer.slice(v.byteOffset, v.byteOffset + v.byteLength); };
+  const bytes = name => {
+    const v = model.get(name);
+    return v.buffer.slice(v.byteOffset, v.byteOffset + v.byteLength);
+  };
   const view = { zoom: 1, left: 0, top: 0 };  // of the whole map, in its pixels
   let points, onSheet, near = -1, pulled = null;
   const toPixel = (x, y) => { const [u, v] = onSheet(x, y); return [u*view.zoom + view.left, v*view.zoom + view.top]; };
@@ -170,7 +204,8 @@ function render({ model, el }) {
     points = new Float32Array(bytes("points"));
     const low = [Infinity, Infinity], high = [-Infinity, -Infinity];
     points.forEach((v, i) => { low[i%2] = Math.min(low[i%2], v); high[i%2] = Math.max(high[i%2], v); });
-    const scale = (size - 2*margin)/Math.max(high[0] - low[0], high[1] - low[1], 1e-9), pad = [0, 1].map(k => (size - scale*(high[k] - low[k]))/2);
+    const scale = (size - 2*margin)/Math.max(high[0] - low[0], high[1] - low[1], 1e-9),
+      pad = [0, 1].map(k => (size - scale*(high[k] - low[k]))/2);
     onSheet = (x, y) => [pad[0] + (x - low[0])*scale, size - pad[1] - (y - low[1])*scale];
     near = -1; look(1, 0, 0);
   }
@@ -191,7 +226,8 @@ function render({ model, el }) {
     for (let i = 0; i < points.length/2; i++) {
       const [x, y] = toPixel(points[2*i], points[2*i + 1]);
       if (x < -side || y < -side || x > size + side || y > size + side) continue;
-      ink.fillStyle = `rgb(${color[3*i]},${color[3*i + 1]},${color[3*i + 2]})`; ink.fillRect(x - side/2, y - side/2, side, side);
+      ink.fillStyle = `rgb(${color[3*i]},${color[3*i + 1]},${color[3*i + 2]})`;
+      ink.fillRect(x - side/2, y - side/2, side, side);
     }
     draw();
   }
@@ -213,7 +249,9 @@ function render({ model, el }) {
       ring(x, y, 8, "#000", 5); ring(x, y, 8, "#fff", 2.5);
     }
     caption.textContent = model.get("caption") + (near >= 0 ? `; marked: #${near}` : "");
-    canvas.setAttribute("aria-label", `map of the test grids: arrow keys go from one to the next, Enter takes it, plus and minus zoom; ${caption.textContent}`);
+    canvas.setAttribute("aria-label",
+      "map of the test grids: arrow keys go from one to the next, Enter takes it, " +
+      `plus and minus zoom; ${caption.textContent}`);
     canvas.dataset.here = model.get("here").join(","); canvas.dataset.near = near;
   }
   function nearest(px, py, allowed = () => true) {
@@ -225,8 +263,12 @@ function render({ model, el }) {
     return best;
   }
   function step(across, down) {  // to the nearest point that lies that way
-    const from = near >= 0 ? points.subarray(2*near, 2*near + 2) : model.get("here"), [px, py] = from.length ? toPixel(...from) : [size/2, size/2];
-    const next = nearest(px, py, (x, y) => { const ahead = x*across + y*down; return ahead > .01 && ahead >= Math.abs(x*down + y*across); });
+    const from = near >= 0 ? points.subarray(2*near, 2*near + 2) : model.get("here"),
+      [px, py] = from.length ? toPixel(...from) : [size/2, size/2];
+    const next = nearest(px, py, (x, y) => {
+      const ahead = x*across + y*down;
+      return ahead > .01 && ahead >= Math.abs(x*down + y*across);
+    });
     if (next >= 0) near = next;
     const [x, y] = near >= 0 ? toPixel(points[2*near], points[2*near + 1]) : [px, py];
     if (x < 0 || y < 0 || x > size || y > size) look(view.zoom, view.left + size/2 - x, view.top + size/2 - y);
@@ -244,15 +286,20 @@ function render({ model, el }) {
     const [dx, dy] = [x - pulled.from[0], y - pulled.from[1]];
     if (pulled.far ||= Math.hypot(dx, dy) > 4) look(view.zoom, pulled.left + dx, pulled.top + dy);
   });
-  canvas.addEventListener("pointerup", event => { if (pulled && !pulled.far) pick(nearest(...place(event))); pulled = null; });
+  canvas.addEventListener("pointerup", event => {
+    if (pulled && !pulled.far) pick(nearest(...place(event)));
+    pulled = null;
+  });
   canvas.addEventListener("pointercancel", () => { pulled = null; });
   canvas.addEventListener("pointerleave", () => { near = -1; draw(); });
-  canvas.addEventListener("wheel", event => {  // with Ctrl, or after a click: a page that is scrolled past it scrolls on
+  // with Ctrl, or after a click: a page that is scrolled past it scrolls on
+  canvas.addEventListener("wheel", event => {
     if (!event.ctrlKey && document.activeElement !== canvas) return;
     event.preventDefault(); zoomBy(Math.exp(-event.deltaY/300), ...place(event));
   }, { passive: false });
   canvas.addEventListener("keydown", event => {
-    const way = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key], focus = near >= 0 ? toPixel(points[2*near], points[2*near + 1]) : [];
+    const way = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key],
+      focus = near >= 0 ? toPixel(points[2*near], points[2*near + 1]) : [];
     if (way) step(...way);
     else if (event.key === "Enter" || event.key === " ") pick(near);
     else if (event.key === "+" || event.key === "=") zoomBy(1.5, ...focus);
@@ -272,7 +319,8 @@ export default { render };
 
 class MapView(anywidget.AnyWidget):
     "Points on a plane; a click sends the message {'picked': number of the nearest point}."
-    _esm, _css = _MAP_JS, _CSS
+    _esm = _MAP_JS
+    _css = _CSS
     points = t.Bytes(b"").tag(sync=True)       # float32, x and y of each
     colors = t.Bytes(b"").tag(sync=True)       # uint8, red, green and blue of each
     legend = t.List().tag(sync=True)           # [CSS color, text]
@@ -280,25 +328,72 @@ class MapView(anywidget.AnyWidget):
     caption = t.Unicode("").tag(sync=True)
     size = t.Int(320).tag(sync=True)           # pixels
 
+# %% ../nbs/04a_explorer.ipynb #count-objects
+def _count_objects(
+    x:np.ndarray,   # Grids, (N, 16, 16)
+)->np.ndarray:      # (N,)
+    "Number of objects of each grid."
+    grid, *_, group = connected(torch.from_numpy(x))
+    objects = torch.unique(torch.stack([grid, group]), dim=1)
+    return torch.bincount(objects[0], minlength=len(x)).numpy()
+
+# %% ../nbs/04a_explorer.ipynb #count-colors
+def _viridis(
+    count,     # A number, or numbers, (N,)
+    top:int,   # From which on all are yellow
+):             # RGB, uint8 (3,) or (N, 3)
+    "The color of a count."
+    from matplotlib import colormaps
+    rgba = np.array(colormaps["viridis"](.12 + .88*np.minimum(count, top)/top))
+    return (rgba[..., :3]*255).round().astype(np.uint8)
+
+def _count_colors(
+    count:np.ndarray,   # Of each grid, (N,)
+)->tuple:               # RGB, uint8 (N, 3); legend as [CSS color, text]
+    "Colors of counts, and a legend of at most five of them."
+    top = max(int(np.ceil(np.quantile(count, .99))), 1)
+    lowest = min(count.min(), top)
+    legend = []
+    for n in np.unique(np.linspace(lowest, top, 5).round().astype(int)):
+        text = f"{n} and more" if n == top < count.max() else f"{n}"
+        legend.append([_hex(_viridis(n, top)), text])
+    return _viridis(count, top), legend
+
 # %% ../nbs/04a_explorer.ipynb #point-colors
 def point_colors(
     x:np.ndarray,    # Grids, (N, 16, 16)
     objects=None,    # Number of objects of each, (N,); counted where it is not known
 )->dict:             # Name -> (RGB, uint8 (N, 3); legend as [CSS color, text])
     "What the points of the map may be colored by: main color, colored cells, objects."
-    from matplotlib import colormaps
-    if objects is None:
-        grid, *_, group = connected(torch.from_numpy(x)); pairs = torch.unique(torch.stack([grid, group]), dim=1)
-        objects = torch.bincount(pairs[0], minlength=len(x)).numpy()
-    ink = PALETTE.copy(); ink[0] = 90  # a black point on a dark ground would be lost
+    if objects is None: objects = _count_objects(x)
+    ink = PALETTE.copy()
+    ink[0] = 90  # a black point on a dark ground would be lost
     main = main_color(x)
-    found = {"main color": (ink[main], [[_hex(ink[c]), COLOR_NAMES[c] if c else "empty"] for c in np.unique(main)])}
-    for name, count in (("colored cells", (x > 0).sum((1, 2))), ("objects", np.asarray(objects))):
-        top = max(int(np.ceil(np.quantile(count, .99))), 1)
-        rgb = lambda v, top=top: (np.array(colormaps["viridis"](.12 + .88*np.minimum(v, top)/top))[..., :3]*255).round().astype(np.uint8)
-        told = np.unique(np.linspace(min(count.min(), top), top, 5).round().astype(int))
-        found[name] = rgb(count), [[_hex(rgb(v)), f"{v}" + (" and more" if v == top < count.max() else "")] for v in told]
-    return found
+    legend = [[_hex(ink[c]), COLOR_NAMES[c] if c else "empty"] for c in np.unique(main)]
+    return {
+        "main color": (ink[main], legend),
+        "colored cells": _count_colors((x > 0).sum((1, 2))),
+        "objects": _count_colors(np.asarray(objects)),
+    }
+
+# %% ../nbs/04a_explorer.ipynb #rows-of-json
+def _rows_of_json(text):
+    "What JSON text holds; ValueError where it is none."
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {str(error)[:80]}") from None
+
+def _rows_of_digits(text):
+    "Rows of numbers from lines of digits, whatever separates them; ValueError for other characters."
+    lines = [re.sub(r"[\s,;|]", "", line) for line in text.strip().splitlines()]
+    odd = [c for c in "".join(lines) if c not in "0123456789"]
+    if odd: raise ValueError(f"expected digits, found {odd[0]!r}")
+    return [[int(c) for c in line] for line in lines]
+
+def _is_row_of_colors(row):
+    "Whether it is a list of whole numbers from 0 to 9."
+    return isinstance(row, list) and all(type(c) is int and 0 <= c <= 9 for c in row)
 
 # %% ../nbs/04a_explorer.ipynb #read-grid
 def read_grid(
@@ -306,34 +401,39 @@ def read_grid(
 )->np.ndarray:      # uint8 (16, 16), padded with background at the bottom and right
     "A grid from what somebody typed or pasted; ValueError says in one line why it is none."
     if not text.strip(): raise ValueError("expected a grid, found nothing")
-    if text.lstrip().startswith("["):
-        try: rows = json.loads(text)
-        except (ValueError, RecursionError) as error: raise ValueError(f"not JSON: {str(error)[:80]}") from None
-    else:
-        rows = [list(re.sub(r"[\s,;|]", "", line)) for line in text.strip().splitlines()]
-        if odd := [c for row in rows for c in row if c not in "0123456789"]: raise ValueError(f"expected digits, found {odd[0]!r}")
-        rows = [[int(c) for c in row] for row in rows]
-    if not all(isinstance(row, list) and all(type(c) is int and 0 <= c <= 9 for c in row) for row in rows): raise ValueError("expected rows of whole numbers from 0 to 9")
-    if len(lengths := sorted({len(row) for row in rows})) > 1: raise ValueError(f"expected rows of one length, found {', '.join(map(str, lengths))}")
+    rows = _rows_of_json(text) if text.lstrip().startswith("[") else _rows_of_digits(text)
+    if not all(_is_row_of_colors(row) for row in rows):
+        raise ValueError("expected rows of whole numbers from 0 to 9")
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) > 1:
+        raise ValueError(f"expected rows of one length, found {', '.join(map(str, lengths))}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that small grids are padded is the purpose here
-        return as_grids(rows)[0].numpy() if rows else as_grids([[]])[0].numpy()
+        return as_grids(rows or [[]])[0].numpy()
 
 # %% ../nbs/04a_explorer.ipynb #soon
 class Soon:
     "Calls `act` soon and once for many requests; `now` does it at once, `settle` only where a request is open."
-    def __init__(self, act, pause:float=.03): self.act, self.pause, self.due, self.last, self.one = act, pause, None, -float("inf"), threading.RLock()  # JupyterLab may answer widgets in a thread of their own
+    def __init__(self, act, pause:float=.03):
+        self.act = act
+        self.pause = pause             # seconds from one call to the next
+        self.due = None                # the open request
+        self.last = -float("inf")      # when the last call ended
+        self.one = threading.RLock()   # JupyterLab may answer widgets in a thread of their own
 
     def __call__(self, *_):
         try: loop = asyncio.get_running_loop()
         except RuntimeError: return self.now()
-        if self.due is None: self.due = loop.call_later(max(0, self.last + self.pause - time.monotonic()), self.now)
+        if self.due is None:
+            wait = max(0, self.last + self.pause - time.monotonic())
+            self.due = loop.call_later(wait, self.now)
 
     def now(self):
         with self.one:
             due, self.due = self.due, None
             if due: due.cancel()
-            self.act(); self.last = time.monotonic()
+            self.act()
+            self.last = time.monotonic()
 
     def settle(self):
         if self.due: self.now()
@@ -374,7 +474,8 @@ export default { render };
 
 class Sliders(anywidget.AnyWidget):
     "A slider for each latent dimension, by KL; a number outside a slider's range widens the range."
-    _esm, _css = _SLIDERS_JS, _CSS
+    _esm = _SLIDERS_JS
+    _css = _CSS
     rows = t.List().tag(sync=True)             # dimension, KL, low and high, largest KL first
     unused = t.Float(UNUSED).tag(sync=True)    # KL up to which they are folded away
     names = t.List().tag(sync=True)            # what each dimension says, where that is known
@@ -387,13 +488,28 @@ class Place(NamedTuple):
     original:list = None   # 16 rows, the grid whose code it is
     name:str = ""          # What that grid is called
 
+# %% ../nbs/04a_explorer.ipynb #button
+_SHORT_LABEL = dict(description_width="auto")  # style of controls: their label takes the room that it needs
+
 def _button(text, act, tip=""):
+    "A button that does something."
     button = w.Button(description=text, tooltip=tip, layout=dict(width="auto"))
     button.on_click(lambda _: act())
     return button
 
-def _row(*children, **layout): return w.HBox(children, layout=dict(flex_flow="row wrap", align_items="center", grid_gap="4px 8px") | layout)
+def _row(*children, **layout):
+    "Widgets side by side, and below each other where there is no room."
+    return w.HBox(children, layout=dict(flex_flow="row wrap", align_items="center", grid_gap="4px 8px") | layout)
 
+# %% ../nbs/04a_explorer.ipynb #differing-cells
+def _differing_cells(
+    grid:list,    # 16 rows
+    other:list,   # 16 rows
+)->int:
+    "In how many cells two grids differ."
+    return sum(a != b for row, other_row in zip(grid, other) for a, b in zip(row, other_row))
+
+# %% ../nbs/04a_explorer.ipynb #explorer
 class Explorer:
     "Moves through the latent space of a model; the grid that it shows is always what `decode` gives for its sliders."
     def __init__(self,
@@ -405,67 +521,133 @@ class Explorer:
         objects=None,       # Number of objects of each test grid, (N,); counted where it is not known
         seed:int=0,         # Of what the buttons draw
     ):
-        self.vae, self.x, self.mu, self.maps, self.seed, self.clicks = vae, x, mu, maps, seed, 0
-        self.center = mu.mean(0); self.axes = np.linalg.lstsq(mu - self.center, maps["pca"], rcond=None)[0]  # the shadow that PCA casts, for any z
-        self.beside, self.history, self.ends, self._held = Place(()), [], {}, False
+        self.vae = vae
+        self.x = x
+        self.mu = mu
+        self.maps = maps
+        self.seed = seed
+        self.clicks = 0
+        self.center = mu.mean(0)
+        # the shadow that PCA casts, for any z
+        self.axes = np.linalg.lstsq(mu - self.center, maps["pca"], rcond=None)[0]
+        self.beside = Place(())   # the grid that the sliders came from
+        self.history = []
+        self.ends = {}
+        self._held = False        # whether controls are set without doing what they are for
         self.soon = Soon(self._draw)
-        # the means of a dimension that says nothing are all alike; its slider still needs room to show that nothing happens
-        rows = [(d, nats, min(low, -1.), max(high, 1.)) for d, nats, low, high in dimensions(mu, kl)]
-        self.sliders = Sliders(rows=rows, names=[str(a) for a in getattr(vae, "axes", [])], z=[0.]*mu.shape[1])
-        self.sliders.observe(lambda _: self._held or self.soon(), "z")
-        self._make_views(); self._make_map(point_colors(x, objects)); self._make_line(); self._make_board()
+        self._make_sliders(kl)
+        self._make_views()
+        self._make_buttons()
+        self._make_map(point_colors(x, objects))
+        self._make_line()
+        self._make_board()
         self.widget = self._lay_out()
-        self.go(Place((0.,)*mu.shape[1])); self.history.append(self.place)
+        self.go(Place((0.,)*mu.shape[1]))
+        self.history.append(self.place)
 
     def _repr_mimebundle_(self, **kw):
         "The widget, and the picture for where it is dead."
-        png = io.BytesIO(); self.figure().savefig(png, format="png", dpi=80)
+        png = io.BytesIO()
+        self.figure().savefig(png, format="png", dpi=80)
         bundle = self.widget._repr_mimebundle_(**kw)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return data | {"image/png": png.getvalue(), "text/plain": f"Explorer({self.beside.name or 'free'})"}, metadata
+        text = f"Explorer({self.beside.name or 'free'})"
+        return data | {"image/png": png.getvalue(), "text/plain": text}, metadata
 
     # what it is made of
 
+    def _make_sliders(self, kl):
+        rows = []
+        for d, nats, low, high in dimensions(self.mu, kl):
+            # the means of a dimension that says nothing are all alike; a slider needs room to show that nothing happens
+            rows.append((d, nats, min(low, -1.), max(high, 1.)))
+        names = [str(axis) for axis in getattr(self.vae, "axes", [])]
+        self.sliders = Sliders(rows=rows, names=names, z=[0.]*self.mu.shape[1])
+        self.sliders.observe(self._on_sliders, "z")
+
     def _make_views(self):
-        self.decoded, self.original = GridView(caption="decoded"), GridView(caption="original")
-        self.shade = w.Checkbox(description="fill each cell to its probability", indent=False, layout=dict(width="auto"))
+        self.decoded = GridView(caption="decoded")
+        self.original = GridView(caption="original")
+        text = "fill each cell to its probability"
+        self.shade = w.Checkbox(description=text, indent=False, layout=dict(width="auto"))
         w.jslink((self.shade, "value"), (self.decoded, "shade"))
-        self.number = w.BoundedIntText(0, 0, len(self.x) - 1, description="test grid #", layout=dict(width="160px"), style=dict(description_width="auto"))
-        self.number.observe(lambda change: self._held or self.test_grid(change.new), "value")
-        self.buttons = {text: _button(text, act, tip) for text, act, tip in (
-            ("random test grid", self.random_test, "the code of a test grid drawn at random"), ("random prior sample", self.random_prior, "numbers drawn from N(0, I)"),
-            ("back", self.back, "where the sliders were before"), ("reset", self.reset, "all numbers to 0"), ("set A", lambda: self.set_end("A"), "remember this place as A"),
-            ("set B", lambda: self.set_end("B"), "remember this place as B"), ("where does it land?", self.land, "encode the drawing and go there"),
-            ("take the decoded grid", self.take, "copy what the decoder shows onto the board"), ("clear", self.clear, "an empty board"))}
+
+    def _make_buttons(self):
+        width = dict(width="160px")
+        last = len(self.x) - 1
+        self.number = w.BoundedIntText(0, 0, last, description="test grid #", layout=width, style=_SHORT_LABEL)
+        self.number.observe(self._on_number, "value")
+        buttons = (
+            ("random test grid", self.random_test, "the code of a test grid drawn at random"),
+            ("random prior sample", self.random_prior, "numbers drawn from N(0, I)"),
+            ("back", self.back, "where the sliders were before"),
+            ("reset", self.reset, "all numbers to 0"),
+            ("set A", lambda: self.set_end("A"), "remember this place as A"),
+            ("set B", lambda: self.set_end("B"), "remember this place as B"),
+            ("where does it land?", self.land, "encode the drawing and go there"),
+            ("take the decoded grid", self.take, "copy what the decoder shows onto the board"),
+            ("clear", self.clear, "an empty board"),
+        )
+        self.buttons = {text: _button(text, act, tip) for text, act, tip in buttons}
 
     def _make_map(self, colorings):
-        self.colorings, self.map = colorings, MapView()
-        self.method = w.ToggleButtons(options=[(name, k) for name, k in (("PCA", "pca"), ("t-SNE", "tsne")) if k in self.maps], style=dict(button_width="70px"))
-        self.color_by = w.Dropdown(options=list(colorings), description="color:", layout=dict(width="180px"), style=dict(description_width="auto"))
+        self.colorings = colorings
+        self.map = MapView()
+        methods = [(name, key) for name, key in (("PCA", "pca"), ("t-SNE", "tsne")) if key in self.maps]
+        self.method = w.ToggleButtons(options=methods, style=dict(button_width="70px"))
+        width = dict(width="180px")
+        self.color_by = w.Dropdown(options=list(colorings), description="color:", layout=width, style=_SHORT_LABEL)
         for choice in (self.method, self.color_by): choice.observe(lambda _: self._paint_map(), "value")
-        self.map.on_msg(lambda _, message, __: self.test_grid(int(message["picked"])))
+        self.map.on_msg(self._on_map)
         self._paint_map(locate=False)
 
     def _make_line(self):
         self.thumbs = {end: GridView(size=48, caption=end) for end in "AB"}
-        self.line = w.FloatSlider(0, min=0, max=1, step=.01, description="A to B", disabled=True, layout=dict(width="300px"), style=dict(description_width="auto"))
-        self.line.observe(lambda _: self._held or self._slide(), "value")
+        self.line = w.FloatSlider(0, min=0, max=1, step=.01, description="A to B", disabled=True,
+                                  layout=dict(width="300px"), style=_SHORT_LABEL)
+        self.line.observe(self._on_line, "value")
 
     def _make_board(self):
-        self.board, self.message = GridView(grid=blank(), editable=True, caption="draw here"), w.Label(layout=dict(width="470px"))
-        self.text = w.Textarea(placeholder="or paste a grid: [[0, 3], [3, 3]] or rows of digits", layout=dict(width="230px", height="110px", margin="18px 2px 2px"))
+        self.board = GridView(grid=blank(), editable=True, caption="draw here")
+        self.message = w.Label(layout=dict(width="470px"))
+        self.text = w.Textarea(placeholder="or paste a grid: [[0, 3], [3, 3]] or rows of digits",
+                               layout=dict(width="230px", height="110px", margin="18px 2px 2px"))
         self.text.observe(lambda change: self.paste(change.new), "value")
         self.json = w.Textarea(layout=dict(width="100%", height="90px"))
 
     def _lay_out(self):
-        b = self.buttons
-        top = _row(*(b[k] for k in ("random test grid", "random prior sample", "back", "reset")), self.number)
-        views = _row(self.sliders, w.VBox([self.decoded, self.shade]), self.original, align_items="flex-start", grid_gap="8px 16px")
-        line = _row(b["set A"], self.thumbs["A"], self.line, self.thumbs["B"], b["set B"])
+        button = self.buttons
+        places = [button[name] for name in ("random test grid", "random prior sample", "back", "reset")]
+        top = _row(*places, self.number)
+        decoded = w.VBox([self.decoded, self.shade])
+        views = _row(self.sliders, decoded, self.original, align_items="flex-start", grid_gap="8px 16px")
+        line = _row(button["set A"], self.thumbs["A"], self.line, self.thumbs["B"], button["set B"])
         chart = w.VBox([_row(self.method, self.color_by), self.map])
-        paper = w.VBox([_row(self.board, w.VBox([self.text, b["where does it land?"], b["take the decoded grid"], b["clear"]]), align_items="flex-start"), self.message])
+        beside = w.VBox([self.text, button["where does it land?"], button["take the decoded grid"], button["clear"]])
+        paper = w.VBox([_row(self.board, beside, align_items="flex-start"), self.message])
+        below = _row(chart, paper, align_items="flex-start", grid_gap="8px 24px")
         export = w.Accordion([self.json], titles=["z and grid as JSON, to copy"])
-        return w.VBox([top, views, line, _row(chart, paper, align_items="flex-start", grid_gap="8px 24px"), export], layout=dict(grid_gap="10px"))
+        return w.VBox([top, views, line, below, export], layout=dict(grid_gap="10px"))
+
+    # what the controls do
+
+    def _on_sliders(self, _):
+        if not self._held: self.soon()
+
+    def _on_number(self, change):
+        if not self._held: self.test_grid(change.new)
+
+    def _on_line(self, _):
+        if not self._held: self._slide()
+
+    def _on_map(self, _, message, buffers):
+        self.test_grid(int(message["picked"]))
+
+    def _quietly(self, control, name, value):
+        "Set a control without doing what it is for."
+        self._held = True
+        setattr(control, name, value)
+        self._held = False
 
     # where it stands
 
@@ -481,35 +663,59 @@ class Explorer:
         return np.array(self.decoded.grid, np.uint8)
 
     @property
-    def place(self)->Place: return self.beside._replace(z=tuple(self.sliders.z))
+    def place(self)->Place:
+        "Where the sliders stand, and the grid that they came from."
+        return self.beside._replace(z=tuple(self.sliders.z))
 
     # what is shown
 
     def _draw(self):
-        logits = self.vae.decode(self.z, logits=True)[0].cpu(); grid = logits.argmax(0).tolist()
-        original, name = self.beside.original, self.beside.name
-        wrong = sum(a != b for rows in zip(grid, original) for a, b in zip(*rows)) if original else 0
-        with self.decoded.hold_sync():
-            self.decoded.grid, self.decoded.against = grid, original or []
-            self.decoded.probability = [[round(p, 4) for p in row] for row in logits.softmax(0).amax(0).tolist()]
-            self.decoded.caption = f"decoded: {wrong} of {GRID*GRID} cells differ" if original else "decoded"
-        with self.original.hold_sync():
-            self.original.grid, self.original.caption = original or blank(), f"original: {name}" if original else ""
-        self.original.layout.visibility = "visible" if original else "hidden"
-        self.json.value = json.dumps(dict(z=[float(str(v)) for v in self.z.numpy()], grid=grid))
+        "Show what the sliders decode to."
+        logits = self.vae.decode(self.z, logits=True)[0].cpu()
+        grid = logits.argmax(0).tolist()
+        probability = logits.softmax(0).amax(0).tolist()
+        self._draw_decoded(grid, probability)
+        self._draw_original()
+        z = [float(str(v)) for v in self.z.numpy()]  # the shortest decimals that are this float32
+        self.json.value = json.dumps(dict(z=z, grid=grid))
         self._locate()
 
+    def _draw_decoded(self, grid, probability):
+        original = self.beside.original
+        caption = "decoded"
+        if original: caption += f": {_differing_cells(grid, original)} of {GRID*GRID} cells differ"
+        with self.decoded.hold_sync():
+            self.decoded.grid = grid
+            self.decoded.against = original or []
+            self.decoded.probability = [[round(p, 4) for p in row] for row in probability]
+            self.decoded.caption = caption
+
+    def _draw_original(self):
+        original = self.beside.original
+        with self.original.hold_sync():
+            self.original.grid = original or blank()
+            self.original.caption = f"original: {self.beside.name}" if original else ""
+        self.original.layout.visibility = "visible" if original else "hidden"
+
     def _locate(self):
-        z, method = self.z.numpy(), self.method.value
+        "Move the ring to where the sliders are."
+        z = self.z.numpy()
         nearest = int(((self.mu - z)**2).sum(1).argmin())
         with self.map.hold_sync():
-            if method == "pca": self.map.here, self.map.caption = ((z - self.center) @ self.axes).tolist(), f"ring: the sliders. {self.maps['explained'][:2].sum():.0%} of the variance is seen"
-            else: self.map.here, self.map.caption = self.maps["tsne"][nearest].tolist(), f"ring: #{nearest}, the nearest code to the sliders"
+            if self.method.value == "pca":
+                share = self.maps["explained"][:2].sum()
+                self.map.here = ((z - self.center) @ self.axes).tolist()
+                self.map.caption = f"ring: the sliders. {share:.0%} of the variance is seen"
+            else:
+                self.map.here = self.maps["tsne"][nearest].tolist()
+                self.map.caption = f"ring: #{nearest}, the nearest code to the sliders"
 
     def _paint_map(self, locate=True):
         rgb, legend = self.colorings[self.color_by.value]
         with self.map.hold_sync():
-            self.map.points, self.map.colors, self.map.legend = self.maps[self.method.value].astype(np.float32).tobytes(), rgb.tobytes(), legend
+            self.map.points = self.maps[self.method.value].astype(np.float32).tobytes()
+            self.map.colors = rgb.tobytes()
+            self.map.legend = legend
             if locate: self._locate()
 
     # how it moves
@@ -529,7 +735,9 @@ class Explorer:
     ):
         "Go to z, from where `back` returns."
         if self.place != self.history[-1]: self.history.append(self.place)  # the sliders were moved by hand
-        self.go(Place(tuple(np.asarray(z, np.float32).tolist()), None if original is None else np.asarray(original).tolist(), name))
+        z = tuple(np.asarray(z, np.float32).tolist())
+        if original is not None: original = np.asarray(original).tolist()
+        self.go(Place(z, original, name))
         self.history.append(self.place)
 
     def back(self):
@@ -537,24 +745,45 @@ class Explorer:
         if self.place == self.history[-1] and len(self.history) > 1: self.history.pop()
         self.go(self.history[-1])
 
-    def reset(self): self.move(np.zeros(len(self.z)))
-    def _generator(self, purpose): self.clicks += 1; return rng(purpose, self.seed, self.clicks)
-    def random_prior(self): self.move(torch.randn(len(self.z), generator=self._generator("sample")))
-    def random_test(self): self.test_grid(int(torch.randint(len(self.x), (1,), generator=self._generator("picture"))))
-    def test_grid(self, i): self._quietly(self.number, "value", i); self.move(self.mu[i], self.x[i], f"test grid #{i}")
+    def reset(self):
+        "To the middle of the prior."
+        self.move(np.zeros(len(self.z)))
 
-    def _quietly(self, control, name, value): self._held = True; setattr(control, name, value); self._held = False
+    def _generator(self, purpose):
+        "A random generator for one click."
+        self.clicks += 1
+        return rng(purpose, self.seed, self.clicks)
+
+    def random_prior(self):
+        "To a draw from the prior."
+        self.move(torch.randn(len(self.z), generator=self._generator("sample")))
+
+    def random_test(self):
+        "To the code of some test grid."
+        i = torch.randint(len(self.x), (1,), generator=self._generator("picture"))
+        self.test_grid(int(i))
+
+    def test_grid(self,
+        i:int,    # Which
+    ):
+        "To the code of a test grid."
+        self._quietly(self.number, "value", i)
+        self.move(self.mu[i], self.x[i], f"test grid #{i}")
 
     def set_end(self,
         end:str,    # A or B
     ):
         "Remember this place as an end of the line."
-        self.ends[end] = self.z; self._quietly(self.line, "value", float(end == "B"))
-        self.thumbs[end].grid = self.grid.tolist(); self.line.disabled = len(self.ends) < 2
+        self.ends[end] = self.z
+        self._quietly(self.line, "value", float(end == "B"))
+        self.thumbs[end].grid = self.grid.tolist()
+        self.line.disabled = len(self.ends) < 2
 
     def _slide(self):
+        "To where the line's slider stands between A and B."
         self.beside = Place(())
-        self._quietly(self.sliders, "z", torch.lerp(self.ends["A"], self.ends["B"], self.line.value).tolist())
+        z = torch.lerp(self.ends["A"], self.ends["B"], self.line.value)
+        self._quietly(self.sliders, "z", z.tolist())
         self.soon()
 
     # what one draws
@@ -563,16 +792,78 @@ class Explorer:
         text:str,    # As for read_grid
     ):
         "Put a grid that was written onto the board, or say why it is none."
-        try: self.board.grid, self.message.value = read_grid(text).tolist(), ""
-        except ValueError as error: self.message.value = str(error) if text.strip() else ""
+        try:
+            self.board.grid = read_grid(text).tolist()
+            self.message.value = ""
+        except ValueError as error:
+            self.message.value = str(error) if text.strip() else ""
 
-    def land(self): drawn = np.array(self.board.grid, np.uint8); self.move(self.vae.encode(drawn)[0], drawn, "the drawing")
-    def take(self): self.board.grid = self.grid.tolist()
-    def clear(self): self.board.grid, self.text.value = blank(), ""
+    def land(self):
+        "To the code of the drawing."
+        drawn = np.array(self.board.grid, np.uint8)
+        self.move(self.vae.encode(drawn)[0], drawn, "the drawing")
+
+    def take(self):
+        "Copy the decoded grid onto the board."
+        self.board.grid = self.grid.tolist()
+
+    def clear(self):
+        "Empty the board and the text."
+        self.board.grid = blank()
+        self.text.value = ""
 
     def figure(self):
         "What the widget shows now, as a matplotlib figure that needs nothing to be running."
         return figure_explorer(self)
+
+# %% ../nbs/04a_explorer.ipynb #draw-sliders
+def _draw_sliders(
+    ax,         # matplotlib Axes
+    sliders,    # Sliders
+):
+    "Sliders as they stand, their numbers at the right."
+    for row, (d, _, low, high) in enumerate(sliders.rows):
+        v = sliders.z[d]
+        ax.plot([min(low, v), max(high, v)], [row, row], color=".8", lw=3, solid_capstyle="round")
+        ax.plot(v, row, "o", color="tab:blue", ms=6)
+        ax.annotate(f"{v:.2f}", (1.02, row), xycoords=("axes fraction", "data"), fontsize=7, va="center")
+    names = [f"z{d}, KL {nats:.2f}" for d, nats, *_ in sliders.rows]
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.invert_yaxis()
+    ax.tick_params(axis="x", labelsize=7)
+    ax.axvline(0, color=".6", lw=.6, zorder=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+# %% ../nbs/04a_explorer.ipynb #draw-view
+def _draw_view(
+    ax,      # matplotlib Axes
+    view,    # GridView
+):
+    "A grid under its caption, with the cells outlined that differ; nothing where it is hidden."
+    from matplotlib.patches import Rectangle
+    ax.axis("off")
+    if view.layout.visibility == "hidden": return
+    grid = np.array(view.grid)
+    ax.imshow(PALETTE[grid], interpolation="nearest")
+    ax.set_title(view.caption.replace(": ", "\n"), fontsize=8)
+    if not view.against: return
+    for row, column in np.argwhere(grid != np.array(view.against)):
+        ax.add_patch(Rectangle((column - .4, row - .4), .8, .8, fill=False, ec="w", lw=1))
+
+# %% ../nbs/04a_explorer.ipynb #draw-map
+def _draw_map(
+    ax,          # matplotlib Axes
+    explorer,    # An Explorer
+):
+    "The map with its ring."
+    flat = explorer.maps[explorer.method.value]
+    rgb, _ = explorer.colorings[explorer.color_by.value]
+    size = min(14, max(1, 8_000/len(flat)))
+    ax.scatter(*flat.T, c=rgb/255, s=size, lw=0)
+    ax.plot(*explorer.map.here, "o", mfc="none", mec="w", ms=9, mew=2)
+    ax.set(xticks=[], yticks=[], facecolor=".13", box_aspect=1)
+    ring = explorer.map.caption.split(". ")[0]
+    ax.set_title(f"{explorer.method.label}, {explorer.color_by.value}\n{ring}", fontsize=8)
 
 # %% ../nbs/04a_explorer.ipynb #figure-explorer
 def figure_explorer(
@@ -580,28 +871,13 @@ def figure_explorer(
 ):               # matplotlib Figure
     "Sliders, grids and map of an explorer as they stand."
     explorer.soon.settle()
-    fig = new_figure(11, 3); panel, *axes, chart = fig.subplots(1, 4, width_ratios=(1.25, 1, 1, 1))
-    for row, (d, _, low, high) in enumerate(explorer.sliders.rows):
-        v = explorer.sliders.z[d]
-        panel.plot([min(low, v), max(high, v)], [row, row], color=".8", lw=3, solid_capstyle="round"); panel.plot(v, row, "o", color="tab:blue", ms=6)
-        panel.annotate(f"{v:.2f}", (1.02, row), xycoords=("axes fraction", "data"), fontsize=7, va="center")
-    panel.set_yticks(range(len(explorer.sliders.rows)), [f"z{d}, KL {nats:.2f}" for d, nats, *_ in explorer.sliders.rows], fontsize=8)
-    panel.invert_yaxis(); panel.tick_params(axis="x", labelsize=7)
-    panel.axvline(0, color=".6", lw=.6, zorder=0); panel.spines[["top", "right", "left"]].set_visible(False)
-    for ax, view in zip(axes, (explorer.decoded, explorer.original)):
-        ax.axis("off")
-        if view.layout.visibility == "hidden": continue
-        grid = np.array(view.grid); ax.imshow(PALETTE[grid], interpolation="nearest"); ax.set_title(view.caption.replace(": ", "\n"), fontsize=8)
-        for row, column in np.argwhere(grid != np.array(view.against)) if view.against else (): ax.add_patch(_outline(row, column))
-    flat, (rgb, _) = explorer.maps[explorer.method.value], explorer.colorings[explorer.color_by.value]
-    chart.scatter(*flat.T, c=rgb/255, s=min(14, max(1, 8_000/len(flat))), lw=0); chart.plot(*explorer.map.here, "o", mfc="none", mec="w", ms=9, mew=2)
-    chart.set(xticks=[], yticks=[], facecolor=".13", box_aspect=1)
-    chart.set_title(f"{explorer.method.label}, {explorer.color_by.value}\n{explorer.map.caption.split('. ')[0]}", fontsize=8)
+    fig = new_figure(11, 3)
+    sliders, decoded, original, chart = fig.subplots(1, 4, width_ratios=(1.25, 1, 1, 1))
+    _draw_sliders(sliders, explorer.sliders)
+    _draw_view(decoded, explorer.decoded)
+    _draw_view(original, explorer.original)
+    _draw_map(chart, explorer)
     return fig
-
-def _outline(row, column):
-    from matplotlib.patches import Rectangle
-    return Rectangle((column - .4, row - .4), .8, .8, fill=False, ec="w", lw=1)
 
 # %% ../nbs/04a_explorer.ipynb #explore
 def explore(
@@ -610,7 +886,11 @@ def explore(
 ):                 # Explorer, or a Label that says what is missing
     "The explorer of a run; a run or file that is missing or damaged becomes one line of text."
     try:
-        e, (metrics,) = read_evaluation(run_dir), read_run(run_dir, "metrics")
+        e = read_evaluation(run_dir)
+        (metrics,) = read_run(run_dir, "metrics")
+        vae = load(run_dir)
+        maps = projections(run_dir, tsne=False)
         objects = (e["factors"][..., 0] >= 0).sum(1) if "factors" in e else None
-        return Explorer(load(run_dir), e["x"], e["mu"], metrics["test"]["kl_per_dim"], projections(run_dir, tsne=False), objects, seed)
-    except (RunError, CheckpointError) as error: return w.Label(str(error))
+        return Explorer(vae, e["x"], e["mu"], metrics["test"]["kl_per_dim"], maps, objects, seed)
+    except (RunError, CheckpointError) as error:
+        return w.Label(str(error))

@@ -22,19 +22,31 @@ def place_of(
     at_once:int,  # How many run at a time
     gpus:int=-1,  # How many GPUs there are; -1: look
 )->dict:          # Environment variables
-    "Where a job computes: on one of the GPUs in turn, or on its share of the cores, unless the environment says so already."
-    gpus = torch.cuda.device_count() if gpus < 0 else gpus
-    wanted = dict(OMP_NUM_THREADS=str(max(1, (os.cpu_count() or 1)//at_once))) | (dict(CUDA_VISIBLE_DEVICES=str(slot%gpus)) if gpus else {})
-    return {k: v for k, v in wanted.items() if k not in os.environ}
+    "Where a job computes: on a GPU, each in turn, or on its share of the cores, unless the environment says so."
+    if gpus < 0: gpus = torch.cuda.device_count()
+    cores = (os.cpu_count() or 1)//at_once
+    wanted = dict(OMP_NUM_THREADS=str(max(1, cores)))
+    if gpus: wanted["CUDA_VISIBLE_DEVICES"] = str(slot%gpus)
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
+# %% ../nbs/03b_jobs.ipynb #run-here
 @contextmanager
 def _stopping(running):
     "SIGTERM and SIGINT go to all jobs, which save what they have; no further one is started then."
     stopped = threading.Event()
+
     def stop(number, frame):
         stopped.set()
-        for job in list(running): job.terminate()
-    with on_signals(stop): yield stopped
+        for job in list(running):
+            job.terminate()
+
+    with on_signals(stop):
+        yield stopped
+
+def _started(command, environment):
+    "The process of a command, in a session of its own; errors come with the output."
+    return subprocess.Popen(command, env=os.environ | environment, text=True, start_new_session=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 def run_here(
     commands:dict,   # Name -> words of a command
@@ -43,34 +55,71 @@ def run_here(
     done=None,       # Called with the name of a job that has succeeded, one at a time
 )->dict:             # Name -> exit code; none for a job that was not started because a signal came
     "Run commands beside each other on this machine."
-    slots, running, one = Queue(), set(), threading.Lock()
-    for slot in range(at_once): slots.put(slot)
+    running = set()
+    calling_done = threading.Lock()
+    slots = Queue()
+    for slot in range(at_once):
+        slots.put(slot)
+
     def run(name):
         if stopped.is_set(): return None
         slot = slots.get()
-        with subprocess.Popen(commands[name], env=os.environ | place_of(slot, at_once), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as job:
+        with _started(commands[name], place_of(slot, at_once)) as job:
             running.add(job)
-            for line in job.stdout: say(f"{name}: {line.rstrip()}")
-        running.discard(job); slots.put(slot)
-        with one:
+            for line in job.stdout:
+                say(f"{name}: {line.rstrip()}")
+        running.discard(job)
+        slots.put(slot)
+        with calling_done:
             if job.returncode == 0 and done: done(name)
         return job.returncode
-    with _stopping(running) as stopped, ThreadPoolExecutor(at_once) as pool: return {name: code for name, code in zip(commands, pool.map(run, commands)) if code is not None}
+
+    with _stopping(running) as stopped, ThreadPoolExecutor(at_once) as pool:
+        codes = zip(commands, pool.map(run, commands))
+        return {name: code for name, code in codes if code is not None}
 
 # %% ../nbs/03b_jobs.ipynb #clustererror
 class ClusterError(ValueError):
     "A cluster that is not there, or an option that it does not have."
 
+# %% ../nbs/03b_jobs.ipynb #task
 class Task:
     "A command as a job that may be stopped and started again."
-    def __init__(self, command:list, folder): self.command, self.folder = list(command), str(folder)
+    def __init__(self, command:list, folder):
+        self.command = list(command)
+        self.folder = str(folder)
 
-    def __call__(self)->int: return subprocess.run(self.command, cwd=self.folder, stdin=subprocess.DEVNULL).returncode
+    def __call__(self)->int:
+        return subprocess.run(self.command, cwd=self.folder, stdin=subprocess.DEVNULL).returncode
 
     def checkpoint(self):
         "What submitit submits when the job is preempted: the same again."
         from submitit.helpers import DelayedSubmission
         return DelayedSubmission(self)
+
+# %% ../nbs/03b_jobs.ipynb #run-there
+_SUBMITIT_NAMES = dict(  # option of Slurm -> what submitit calls it, where that differs
+    time="timeout_min", partition="slurm_partition", account="slurm_account", qos="slurm_qos",
+    constraint="slurm_constraint")
+
+def _parameters(cluster, at_once, options):
+    "What submitit is told about every job: its defaults, and over them the options as they were typed."
+    parameters = dict(name="arc_vae", timeout_min=24*60, cpus_per_task=2)
+    if cluster == "slurm": parameters["slurm_array_parallelism"] = at_once
+    for option, value in options.items():
+        parameters[_SUBMITIT_NAMES.get(option, option)] = int(value) if str(value).isdecimal() else value
+    return parameters
+
+def _executor(cluster, logs, parameters):
+    "submitit's executor; ClusterError in place of what it raises, which is one error or another."
+    import submitit
+    try:
+        executor = submitit.AutoExecutor(folder=str(logs), cluster=cluster)
+        executor.update_parameters(**parameters)
+    except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error:
+        message = " ".join(str(error).split())
+        raise ClusterError(f"cluster {cluster}: {message}") from None
+    return executor
 
 def run_there(
     commands:dict,          # Name -> words of a command; they run in this folder
@@ -82,23 +131,19 @@ def run_there(
     options:dict=None,      # Of Slurm: partition, time (minutes), mem_gb, cpus_per_task, gpus_per_node, ...
     every:float=2.,         # Seconds between looks
 )->dict:                    # Name -> exit code
-    "Run commands on a cluster and wait for them; ImportError where submitit is missing, ClusterError where there is no Slurm or an option is not one of it."
-    import submitit
-    names = dict(time="timeout_min", partition="slurm_partition", account="slurm_account", qos="slurm_qos", constraint="slurm_constraint")
-    given = {names.get(k, k): int(v) if str(v).isdecimal() else v for k, v in (options or {}).items()}
-    try:
-        executor = submitit.AutoExecutor(folder=str(logs), cluster=cluster)
-        executor.update_parameters(**dict(name="arc_vae", timeout_min=24*60, cpus_per_task=2) | ({"slurm_array_parallelism": at_once} if cluster == "slurm" else {}) | given)
-    except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error: raise ClusterError(f"cluster {cluster}: {' '.join(str(error).split())}") from None
-    with executor.batch(): jobs = {name: executor.submit(Task(command, Path.cwd())) for name, command in commands.items()}
+    "Run commands on a cluster and wait; ImportError without submitit, ClusterError without Slurm or for a bad option."
+    executor = _executor(cluster, logs, _parameters(cluster, at_once, options or {}))
+    with executor.batch():
+        jobs = {name: executor.submit(Task(command, Path.cwd())) for name, command in commands.items()}
     say(f"{len(jobs)} jobs, what they print is in {os.path.relpath(logs)}")
     ended = {}
     while len(ended) < len(jobs):
         for name, job in jobs.items():
             if name in ended or not job.done(): continue
-            error = job.exception()
-            ended[name] = 1 if error else job.result()
-            say(f"[{len(ended)}/{len(jobs)}] {name}: {'done' if ended[name] == 0 else f'failed, see {job.paths.stderr.name}'}")
-            if ended[name] == 0 and done: done(name)
-        time.sleep(every if len(ended) < len(jobs) else 0)
+            ended[name] = 1 if job.exception() else job.result()
+            succeeded = ended[name] == 0
+            outcome = "done" if succeeded else f"failed, see {job.paths.stderr.name}"
+            say(f"[{len(ended)}/{len(jobs)}] {name}: {outcome}")
+            if succeeded and done: done(name)
+        if len(ended) < len(jobs): time.sleep(every)
     return ended

@@ -8,6 +8,7 @@ __all__ = ['SWEPT', 'sweep_plan', 'sweep_rows', 'by_beta', 'sweep_table', 'figur
 # %% ../nbs/03a_sweep.ipynb #x-from-pathlib-import-path
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Callable, NamedTuple
 
 from .data import write_atomic, write_json
 from .evaluate import new_figure, read_run, save_figure
@@ -24,51 +25,128 @@ def sweep_plan(
     "The trainings of a sweep; ConfigError for settings that cannot be, or that the sweep sets itself."
     for field in ("beta_mid", "beta_final", "seed"):
         if field in changes: raise ConfigError(f"{field}: the sweep sets it; leave it out of the settings")
-    return {f"{name}-beta{b:g}-seed{s}": make_config(preset, **changes | dict(beta_mid=b/2, beta_final=b, seed=s)) for s in dict.fromkeys(seeds) for b in dict.fromkeys(betas)}
+    plan = {}
+    for seed in dict.fromkeys(seeds):
+        for beta in dict.fromkeys(betas):
+            schedule = dict(beta_mid=beta/2, beta_final=beta, seed=seed)
+            plan[f"{name}-beta{beta:g}-seed{seed}"] = make_config(preset, **changes, **schedule)
+    return plan
 
 # %% ../nbs/03a_sweep.ipynb #sweep-rows
-SWEPT = ("distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "skill", "foreground_accuracy", "exact_match", "active_units")
+SWEPT = ("distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "skill", "foreground_accuracy",
+         "exact_match", "active_units")
 
 def sweep_rows(
     run_dirs:list,  # Evaluated runs
 )->list:            # Of each: name, beta, seed, and the figures of SWEPT for the test grids
     "What runs of a sweep have reached; RunError where one was not evaluated."
-    found = [(Path(r).name, *read_run(r, "config", "metrics")) for r in run_dirs]
-    return [dict(name=name, beta=config["beta_final"], seed=config["seed"]) | {k: metrics["test"][k] for k in SWEPT} for name, config, metrics in found]
+    rows = []
+    for run_dir in run_dirs:
+        config, metrics = read_run(run_dir, "config", "metrics")
+        row = dict(name=Path(run_dir).name, beta=config["beta_final"], seed=config["seed"])
+        for figure in SWEPT:
+            row[figure] = metrics["test"][figure]
+        rows.append(row)
+    return rows
 
-def by_beta(rows): return {b: [r for r in rows if r["beta"] == b] for b in sorted({r["beta"] for r in rows})}
+# %% ../nbs/03a_sweep.ipynb #by-beta
+def by_beta(
+    rows:list,      # From sweep_rows
+)->dict:            # β, from the lowest -> its rows
+    "The runs of each β, one for every seed."
+    groups = {beta: [] for beta in sorted({row["beta"] for row in rows})}
+    for row in rows:
+        groups[row["beta"]].append(row)
+    return groups
+
+# %% ../nbs/03a_sweep.ipynb #sweep-table
+def _nats(value): return f"{value:.2f}"
+
+def _percent(share): return f"{100*share:.2f} %"
+
+def _count(value): return f"{value:g}"
+
+class _Column(NamedTuple):
+    figure:str     # One of SWEPT
+    title:str      # What the table calls it
+    form:Callable  # Number -> text
+
+_COLUMNS = (
+    _Column("distortion", "distortion", _nats),
+    _Column("rate", "rate", _nats),
+    _Column("elbo", "elbo", _nats),
+    _Column("pixel_accuracy", "pixel", _percent),
+    _Column("all_background_accuracy", "all black", _percent),
+    _Column("skill", "skill", _nats),
+    _Column("foreground_accuracy", "colored cells", _percent),
+    _Column("exact_match", "exact grids", _percent),
+    _Column("active_units", "active units", _count),
+)
+
+def _over_seeds(values, form):
+    "Mean ± standard deviation as text; one seed has no deviation."
+    text = form(mean(values))
+    return f"{text} ± {form(stdev(values))}" if len(values) > 1 else text
+
+def _table_line(cells): return "| " + " | ".join(cells) + " |"
 
 def sweep_table(
     rows:list,      # From sweep_rows
 )->str:             # A table in markdown
     "Mean and spread over seeds for each β."
-    def cell(values, form): return form(mean(values)) + (f" ± {form(stdev(values))}" if len(values) > 1 else "")
-    percent, nats = lambda v: f"{100*v:.2f} %", lambda v: f"{v:.2f}"
-    shown = dict(distortion=("distortion", nats), rate=("rate", nats), elbo=("elbo", nats), pixel_accuracy=("pixel", percent), all_background_accuracy=("all black", percent), skill=("skill", nats),
-                 foreground_accuracy=("colored cells", percent), exact_match=("exact grids", percent), active_units=("active units", lambda v: f"{v:g}"))
-    lines = ["| β | seeds | " + " | ".join(n for n, _ in shown.values()) + " | D + βR |", "|---"*(len(shown) + 3) + "|"]
-    for b, runs in by_beta(rows).items():
-        cells = [cell([r[k] for r in runs], form) for k, (_, form) in shown.items()]
-        lines.append(f"| {b:g} | {len(runs)} | " + " | ".join(cells) + f" | {cell([r['distortion'] + b*r['rate'] for r in runs], nats)} |")
+    titles = ["β", "seeds", *(column.title for column in _COLUMNS), "D + βR"]
+    lines = [_table_line(titles), "|---"*len(titles) + "|"]
+    for beta, runs in by_beta(rows).items():
+        cells = [_count(beta), str(len(runs))]
+        for column in _COLUMNS:
+            cells.append(_over_seeds([run[column.figure] for run in runs], column.form))
+        cells.append(_over_seeds([run["distortion"] + beta*run["rate"] for run in runs], _nats))
+        lines.append(_table_line(cells))
     return "\n".join(lines)
 
 # %% ../nbs/03a_sweep.ipynb #figure-sweep
+def _means(groups, figure): return [mean(run[figure] for run in runs) for runs in groups.values()]
+
+def _draw_trade(ax, rows, groups):
+    "Distortion against rate, with the lines on which D + R is the same."
+    rates = _means(groups, "rate")
+    distortions = _means(groups, "distortion")
+    ax.plot(rates, distortions, color="gray", lw=.8, zorder=1)
+    shades = [list(groups).index(row["beta"]) for row in rows]
+    ax.scatter([row["rate"] for row in rows], [row["distortion"] for row in rows], c=shades, cmap="viridis", s=22,
+               zorder=2)
+    for beta, rate, distortion in zip(groups, rates, distortions):
+        ax.annotate(f"β = {beta:g}", (rate, distortion), textcoords="offset points", xytext=(6, 4), fontsize=8)
+    ax.margins(.15)
+    xlim = ax.get_xlim()
+    ylim = ax.get_ylim()
+    for total in range(0, int(xlim[1] + ylim[1]) + 10, 5):
+        ax.plot([0, total], [total, 0], color="tab:blue", lw=.4, alpha=.5)
+    ax.set(xlabel="rate, nats a grid", ylabel="distortion, nats a grid", xlim=xlim, ylim=ylim)
+    ax.set_title("thin lines: the same elbo, 5 nats apart", fontsize=8)
+
+def _draw_accuracies(ax, groups):
+    "Accuracies against β beside the all-black score."
+    betas = list(groups)
+    for figure, label in dict(pixel_accuracy="pixel accuracy", foreground_accuracy="colored cells",
+                              exact_match="exact grids").items():
+        ax.plot(betas, _means(groups, figure), marker="o", ms=4, label=label)
+    black = _means(groups, "all_background_accuracy")
+    ax.plot(betas, black, color="black", lw=.8, ls=":", label="pixel accuracy of all black")
+    ax.set(xlabel="β", ylabel="share of the test grids", ylim=(0, 1), xscale="log")
+    ax.set_xticks(betas, [f"{beta:g}" for beta in betas])
+    ax.minorticks_off()
+    ax.legend(fontsize=7)
+
 def figure_sweep(
     rows:list,      # From sweep_rows
 ):                  # matplotlib Figure
-    "Distortion against rate, with the lines on which D + R is the same, and the accuracies against β beside the all-black score."
-    groups = by_beta(rows); at = lambda k: [mean(r[k] for r in runs) for runs in groups.values()]
-    fig = new_figure(10, 3.6); left, right = fig.subplots(1, 2)
-    left.plot(at("rate"), at("distortion"), color="gray", lw=.8, zorder=1)
-    left.scatter([r["rate"] for r in rows], [r["distortion"] for r in rows], c=[list(groups).index(r["beta"]) for r in rows], cmap="viridis", s=22, zorder=2)
-    for b, x, y in zip(groups, at("rate"), at("distortion")): left.annotate(f"β = {b:g}", (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8)
-    left.margins(.15); low, high = left.get_xlim(), left.get_ylim()
-    for total in range(0, int(low[1] + high[1]) + 10, 5): left.plot([0, total], [total, 0], color="tab:blue", lw=.4, alpha=.5)
-    left.set(xlabel="rate, nats a grid", ylabel="distortion, nats a grid", xlim=low, ylim=high, title="thin lines: the same elbo, 5 nats apart")
-    for k, label in (("pixel_accuracy", "pixel accuracy"), ("foreground_accuracy", "colored cells"), ("exact_match", "exact grids")): right.plot(list(groups), at(k), marker="o", ms=4, label=label)
-    right.plot(list(groups), at("all_background_accuracy"), color="black", lw=.8, ls=":", label="pixel accuracy of all black")
-    right.set(xlabel="β", ylabel="share of the test grids", ylim=(0, 1), xscale="log"); right.set_xticks(list(groups), [f"{b:g}" for b in groups]); right.minorticks_off(); right.legend(fontsize=7)
-    for ax in (left, right): ax.title.set_fontsize(8)
+    "Distortion against rate with lines of equal D + R, and the accuracies against β beside the all-black score."
+    fig = new_figure(10, 3.6)
+    left, right = fig.subplots(1, 2)
+    groups = by_beta(rows)
+    _draw_trade(left, rows, groups)
+    _draw_accuracies(right, groups)
     return fig
 
 # %% ../nbs/03a_sweep.ipynb #write-sweep
@@ -77,8 +155,10 @@ def write_sweep(
     folder,         # Where sweep.json, sweep.md and figures/rate_distortion.png go
 )->str:             # The table
     "Write down what the runs of a sweep have reached so far."
-    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
-    rows = sweep_rows(run_dirs); text = sweep_table(rows)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = sweep_rows(run_dirs)
+    text = sweep_table(rows)
     write_json(folder/"sweep.json", dict(schema_version=1, runs=rows))
     write_atomic(folder/"sweep.md", lambda f: f.write(f"{text}\n".encode()))
     save_figure(figure_sweep(rows), folder, "rate_distortion")

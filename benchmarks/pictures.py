@@ -9,16 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from matplotlib.figure import Figure
-
-from arc_vae.checkpoint import load
-from arc_vae.code.codebook import QUARTER
-from arc_vae.code.operators import move, recolor, shift, turn
-from arc_vae.data import picture, write_json
-from arc_vae.evaluate import evaluate, figure_reconstructions, read_evaluation
-from arc_vae.latent_viz import projections
-from arc_vae.objects import find_objects
+from arc_vae.data import write_json
+from arc_vae.evaluate import evaluate, figure_reconstructions
+from arc_vae.latent_viz import figure_operators, projections
 from arc_vae.sample import figure_samples, sample
 from arc_vae.train import make_config, open_corpus, open_run
 
@@ -43,31 +36,7 @@ def kept_run(folder):
     return run
 
 
-def calculating(run, to):
-    "One grid moved, recolored, emptied, turned and led to another one, all by changing its ten numbers."
-    vae, x = load(run), read_evaluation(run)["x"]
-    x = torch.from_numpy(x)
-    count, right = (x[:, :, :9] > 0).flatten(1).any(1), (x[:, :, 10:] == 0).flatten(1).all(1)
-    exact = (vae.reconstruct(x[:2000]) == x[:2000]).flatten(1).all(1)
-    three = torch.bincount(find_objects(x[:2000], 3).grid, minlength=2000) == 3
-    pick = (exact & three & count[:2000] & right[:2000] & (x[:2000].flatten(1).amax(1) < 8)).nonzero()[:, 0]
-    a, b = vae.encode(x[pick[[0, 3]]])
-    k, quarter = range(6), [a[None]]
-    for _ in k[1:]: quarter.append(turn(vae, quarter[-1], QUARTER))
-    rows = {
-        "all to the right:\nadd a step to three numbers": torch.stack([move(vae, a, right=i) for i in k]),
-        "the largest down:\nadd a step to z1": torch.stack([move(vae, a, down=i, object=0) for i in k]),
-        "its color:\nadd a step to z3": torch.stack([recolor(vae, a, i - 3, object=0) for i in k]),
-        "fewer:\ntake a step from z0": torch.stack([a + shift(vae.axes, "count", -i) for i in range(4)]),
-        "quarter turns": torch.cat(quarter[:5]),
-        "a straight line\nto another grid": torch.stack([a + (b - a)*i/5 for i in k])}
-    fig = Figure(figsize=(8.6, 6.9), layout="constrained")
-    for ax, (name, z) in zip(fig.subplots(len(rows), 1), rows.items()):
-        ax.imshow(picture(vae.decode(z).numpy(), cols=6, scale=5, gap=6))
-        ax.set(xlim=(-.5, 86*6 + 5.5), xticks=[], yticks=[])
-        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-        for spine in ax.spines.values(): spine.set_visible(False)
-    fig.savefig(to, dpi=90, metadata={"Software": None})
+def calculating(run, to): figure_operators(run).savefig(to, dpi=90, metadata={"Software": None})
 
 
 def reconstructions(run, to): figure_reconstructions(run).savefig(to, dpi=90, metadata={"Software": None})

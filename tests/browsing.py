@@ -1,4 +1,6 @@
-"""A JupyterLab and a Chromium of one's own, and somebody who looks at the explorer in them. For the tests, and for the README's picture of it."""
+"""A JupyterLab and a Chromium of one's own, and somebody who looks at the explorer in them.
+
+For the tests, and for the README's picture of it."""
 import json
 import os
 import re
@@ -18,74 +20,154 @@ from conftest import BIN, ROOT
 from arc_vae.data import PALETTE
 
 WAIT = 60_000  # ms until something that does not come counts as missing; nothing is this slow where it works
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def installed_chromium():
+    "The first browser of this machine; nothing where there is none."
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def find_chromium():
     "The browser of this machine, installed where a package manager may do it; nothing where there is none."
-    def find(): return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
-    if not find() and shutil.which("apt-get") and os.geteuid() == 0:
+    if not installed_chromium() and shutil.which("apt-get") and os.geteuid() == 0:
+        environment = os.environ | dict(DEBIAN_FRONTEND="noninteractive")
         for words in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-            subprocess.run(["apt-get", "-q", *words], stdout=subprocess.DEVNULL, env=os.environ | dict(DEBIAN_FRONTEND="noninteractive"))
-    return find()
+            subprocess.run(["apt-get", "-q", *words], stdout=subprocess.DEVNULL, env=environment)
+    return installed_chromium()
+
+
+def write_notebook(run_dir, path):
+    "A notebook that explores a run."
+    code = f"from arc_vae.explorer import explore\nexplorer = explore({str(run_dir)!r})\nexplorer"
+    kernel = dict(name="python3", display_name="Python 3", language="python")
+    cells = [nbformat.v4.new_code_cell(code)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=kernel)), path)
+
+
+def free_port():
+    "A port that nobody listens at."
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def own_environment(home):
+    "Environment variables of a JupyterLab whose settings lie below the folder home."
+    folders = dict(
+        JUPYTER_CONFIG_DIR="config",
+        JUPYTER_DATA_DIR="data",
+        JUPYTER_RUNTIME_DIR="runtime",
+        IPYTHONDIR="ipython",
+        JUPYTERLAB_SETTINGS_DIR="settings",
+        JUPYTERLAB_WORKSPACES_DIR="workspaces",
+    )
+    environment = os.environ | {name: str(home/folder) for name, folder in folders.items()}
+    environment.pop("IN_TEST", None)
+    return environment | dict(PYTHONPATH=str(ROOT))
+
+
+def start_server(home, port, token):
+    "A JupyterLab that serves the notebooks below the folder home."
+    words = [
+        "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home/'notebooks'}",
+    ]
+    command = [str(BIN/"jupyter"), "lab", *words]
+    with open(home/"log.txt", "w") as log:
+        return subprocess.Popen(command, env=own_environment(home), stdout=log, stderr=subprocess.STDOUT)
+
+
+def wait_for(server, address, log):
+    "Until a server answers; what it has logged where it does not."
+    began = time.monotonic()
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            assert server.poll() is None and time.monotonic() - began < 60, log.read_text()
+        time.sleep(.1)
 
 
 @contextmanager
 def jupyter_lab(run_dir, home):
-    "The address of a notebook that explores a run, in a JupyterLab of its own with settings of its own, below the folder home."
-    token = secrets.token_hex(16)
+    "The address of a notebook that explores a run, in a JupyterLab with settings of its own, below the folder home."
     (home/"notebooks").mkdir()
-    cell = nbformat.v4.new_code_cell(f"from arc_vae.explorer import explore\nexplorer = explore({str(run_dir)!r})\nexplorer")
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python"))), home/"notebooks"/"look.ipynb")
+    write_notebook(run_dir, home/"notebooks"/"look.ipynb")
     news = home/"settings"/"@jupyterlab"/"apputils-extension"/"notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
-    places = dict(JUPYTER_CONFIG_DIR="config", JUPYTER_DATA_DIR="data", JUPYTER_RUNTIME_DIR="runtime", IPYTHONDIR="ipython", JUPYTERLAB_SETTINGS_DIR="settings", JUPYTERLAB_WORKSPACES_DIR="workspaces")
-    words = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home/'notebooks'}"]
-    environment = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | {k: str(home/v) for k, v in places.items()} | dict(PYTHONPATH=str(ROOT))
-    with open(home/"log.txt", "w") as log: server = subprocess.Popen([str(BIN/"jupyter"), "lab", *words], env=environment, stdout=log, stderr=subprocess.STDOUT)
+    token = secrets.token_hex(16)
+    port = free_port()
+    server = start_server(home, port, token)
     try:
-        began = time.monotonic()
-        while True:
-            try: urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status?token={token}", timeout=5).close(); break
-            except OSError: assert server.poll() is None and time.monotonic() - began < 60, (home/"log.txt").read_text()
-            time.sleep(.1)
+        wait_for(server, f"http://127.0.0.1:{port}/api/status?token={token}", home/"log.txt")
         yield f"http://127.0.0.1:{port}/lab/tree/look.ipynb?token={token}&reset"
     finally:
         server.terminate()
-        try: server.wait(20)
-        except subprocess.TimeoutExpired: server.kill()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 class Person:
     "Looks at the page and acts on it."
-    def __init__(self, page): self.page, self.decoded, self.original = page, page.locator(".arc-canvas").nth(0), page.locator(".arc-canvas").nth(1)
+    def __init__(self, page):
+        self.page = page
+        self.decoded = page.locator(".arc-canvas").nth(0)
+        self.original = page.locator(".arc-canvas").nth(1)
 
-    def canvas(self, label): return self.page.locator(f"canvas[aria-label^='{label}']")
-    def button(self, name): self.page.get_by_role("button", name=name, exact=True).click()
-    def said(self): return json.loads(self.page.locator("textarea").last.input_value())
-    def slider(self, d): return self.page.locator(".arc-sliders label", has_text=re.compile(rf"^z{d},")).locator("input")
+    def canvas(self, label):
+        "The canvas with this label."
+        return self.page.locator(f"canvas[aria-label^='{label}']")
+
+    def button(self, name):
+        "Press a button."
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def text(self):
+        "The JSON text, as it stands on the page."
+        return self.page.locator("textarea").last.input_value()
+
+    def said(self):
+        "The numbers and the grid of the JSON text."
+        return json.loads(self.text())
+
+    def slider(self, d):
+        "The slider of a dimension."
+        label = self.page.locator(".arc-sliders label", has_text=re.compile(rf"^z{d},"))
+        return label.locator("input")
 
     def after(self, act):
-        "What is shown when `act` has changed the numbers and sliders, text and picture agree again: z, and the grid as it is on the canvas."
-        before = self.page.locator("textarea").last.input_value()
+        "What is shown when `act` has changed the numbers and all parts agree again: z, and the grid on the canvas."
+        before = self.text()
         act()
         self.page.wait_for_function("""before => {
             const text = [...document.querySelectorAll("textarea")].at(-1).value;
             if (text === before) return false;
             const { z, grid } = JSON.parse(text), rows = [...document.querySelectorAll(".arc-sliders label")];
             return document.querySelector(".arc-canvas").dataset.grid === grid.map(row => row.join("")).join("/")
-                && rows.every(row => Math.abs(z[+row.textContent.match(/z(\\d+)/)[1]] - row.querySelector("output").textContent) < .00501);
+                && rows.every(row => Math.abs(
+                    z[+row.textContent.match(/z(\\d+)/)[1]] - row.querySelector("output").textContent) < .00501);
         }""", arg=before)
         return torch.tensor(self.said()["z"]), self.pixels(self.decoded)
 
-    def numbers(self): return dict(zip((int(re.match(r"z(\d+)", t)[1]) for t in self.page.locator(".arc-sliders label span").all_text_contents()), map(float, self.page.locator(".arc-sliders output").all_text_contents())))
+    def numbers(self):
+        "The number beside the slider of each dimension."
+        names = self.page.locator(".arc-sliders label span").all_text_contents()
+        outputs = self.page.locator(".arc-sliders output").all_text_contents()
+        dims = [int(re.match(r"z(\d+)", name)[1]) for name in names]
+        return dict(zip(dims, map(float, outputs)))
 
     def pixels(self, canvas):
         "The colors of the middles of all cells, as they are on the screen."
-        rgb = canvas.evaluate("""c => { const pen = c.getContext("2d"), s = c.width/16;
-            return [...Array(256).keys()].map(i => [...pen.getImageData(Math.floor((i%16 + .5)*s), Math.floor((Math.floor(i/16) + .5)*s), 1, 1).data].slice(0, 3)); }""")
-        return np.array([np.abs(PALETTE.astype(int) - c).sum(1).argmin() for c in rgb]).reshape(16, 16)
+        middles = canvas.evaluate("""c => { const pen = c.getContext("2d"), s = c.width/16;
+            return [...Array(256).keys()].map(i => [...pen.getImageData(
+                Math.floor((i%16 + .5)*s), Math.floor((Math.floor(i/16) + .5)*s), 1, 1).data].slice(0, 3)); }""")
+        colors = [np.abs(PALETTE.astype(int) - rgb).sum(1).argmin() for rgb in middles]
+        return np.array(colors).reshape(16, 16)
 
 
 @contextmanager
@@ -94,7 +176,8 @@ def opened(address, chromium, width=1280, height=1180, **more):
     from playwright.sync_api import sync_playwright
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page, errors = browser.new_page(viewport=dict(width=width, height=height), **more), []
+        page = browser.new_page(viewport=dict(width=width, height=height), **more)
+        errors = []
         page.set_default_timeout(WAIT)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)

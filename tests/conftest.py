@@ -15,21 +15,35 @@ sys.path.insert(0, str(Path(__file__).parent))
 def command(*words, cwd=ROOT, env=None, timeout=600):
     "Run a program of the environment and return its finished process, output and errors together."
     words = [str(w) for w in words]
-    environment = {k: v for k, v in os.environ.items() if k not in ("IN_TEST", "ARC_VAE_RUN")} | {"WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"} | (env or {})
-    return subprocess.run([str(BIN/words[0]), *words[1:]], cwd=cwd, env=environment, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    environment = dict(os.environ)
+    for name in ("IN_TEST", "ARC_VAE_RUN"):
+        environment.pop(name, None)
+    environment.update(WANDB_MODE="offline", PYTHONWARNINGS="ignore")
+    environment.update(env or {})
+    return subprocess.run([str(BIN/words[0]), *words[1:]], cwd=cwd, env=environment, timeout=timeout, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
 
 def contents(folder):
     "Every file below a folder with its hash. Hashes, because pytest takes hours to tell two long files apart."
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    hashes = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != ".lock":
+            hashes[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashes
 
 
-LONG = ("test_pipeline", "test_crash", "test_processes", "test_readme", "test_notebooks", "test_crash_points", "test_hostile", "test_browser")
+LONG = ("test_pipeline", "test_crash", "test_processes", "test_readme", "test_notebooks", "test_crash_points",
+        "test_hostile", "test_browser")
 
 
 def pytest_collection_modifyitems(items):
     "The files that take longest come first, so that two processes end at about the same time."
-    items.sort(key=lambda item: LONG.index(name) if (name := item.path.stem) in LONG else len(LONG))
+    def place(item):
+        name = item.path.stem
+        return LONG.index(name) if name in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,15 @@ from arc_vae.evaluate import read_evaluation
 
 class Counted:
     "A model that counts how often it decodes."
-    def __init__(self, vae): self.vae, self.decoded = vae, 0
+    def __init__(self, vae):
+        self.vae = vae
+        self.decoded = 0
+
     def encode(self, grids): return self.vae.encode(grids)
-    def decode(self, z, **kw): self.decoded += 1; return self.vae.decode(z, **kw)
+
+    def decode(self, z, **kw):
+        self.decoded += 1
+        return self.vae.decode(z, **kw)
 
 
 @pytest.fixture
@@ -36,68 +42,108 @@ def e(evaluated): return read_evaluation(evaluated)
 
 def turn(explorer, d, value):
     "What arrives when a person moves slider d."
-    explorer.sliders.set_state(dict(z=[value if k == d else v for k, v in enumerate(explorer.sliders.z)]))
+    z = list(explorer.sliders.z)
+    z[d] = value
+    explorer.sliders.set_state(dict(z=z))
 
 
-def click(explorer, i): explorer.map._handle_custom_msg(dict(picked=i), [])
+def click(explorer, i):
+    "What arrives when a person clicks the point of test grid i on the map."
+    explorer.map._handle_custom_msg(dict(picked=i), [])
 
 
-def truthful(explorer):
+def points(explorer):
+    "Where the test grids lie on the map, float32 (N, 2)."
+    return np.frombuffer(explorer.map.points, np.float32).reshape(-1, 2)
+
+
+def check_truthful(explorer):
     "Picture, attributes and text say what the decoder says."
-    grid, said = explorer.vae.vae.decode(explorer.z)[0], json.loads(explorer.json.value)
-    p = explorer.vae.vae.decode(explorer.z, logits=True)[0].softmax(0).amax(0)
-    return (explorer.grid.tolist() == explorer.decoded.grid == said["grid"] == grid.tolist() and torch.equal(torch.tensor(said["z"]), explorer.z)
-            and torch.allclose(torch.tensor(explorer.decoded.probability), p, atol=1e-4))
+    vae = explorer.vae.vae
+    grid = vae.decode(explorer.z)[0].tolist()
+    said = json.loads(explorer.json.value)
+    assert explorer.grid.tolist() == grid
+    assert explorer.decoded.grid == grid
+    assert said["grid"] == grid
+    assert torch.equal(torch.tensor(said["z"]), explorer.z)
+    probability = vae.decode(explorer.z, logits=True)[0].softmax(0).amax(0)
+    assert torch.allclose(torch.tensor(explorer.decoded.probability), probability, atol=1e-4)
 
 
 def test_a_slider_moves_the_grid(explorer):
-    assert truthful(explorer) and not explorer.z.any()
-    assert [row[1] for row in explorer.sliders.rows] == sorted((row[1] for row in explorer.sliders.rows), reverse=True)
+    check_truthful(explorer)
+    assert not explorer.z.any()
+    kl = [row[1] for row in explorer.sliders.rows]
+    assert kl == sorted(kl, reverse=True)
     pictures = {json.dumps(explorer.decoded.grid)}
     for d, _, low, high in explorer.sliders.rows:
         assert low < high
         for value in (low, high, 7.5):
             turn(explorer, d, value)
-            assert truthful(explorer) and explorer.z[d] == torch.tensor(value)
+            check_truthful(explorer)
+            assert explorer.z[d] == torch.tensor(value)
             pictures.add(json.dumps(explorer.decoded.grid))
     assert len(pictures) > 3
 
 
 def test_a_click_on_the_map_goes_there(explorer, e):
     for i in (0, len(e["x"]) - 1, 3):
-        before = explorer.vae.decoded
+        decoded_before = explorer.vae.decoded
         click(explorer, i)
-        assert explorer.vae.decoded == before + 1 and truthful(explorer)
-        assert np.array_equal(explorer.z.numpy(), e["mu"][i]) and explorer.original.grid == e["x"][i].tolist() == explorer.decoded.against and explorer.number.value == i
-        assert explorer.decoded.caption == f"decoded: {(explorer.grid != e['x'][i]).sum()} of 256 cells differ" and explorer.original.caption == f"original: test grid #{i}"
+        assert explorer.vae.decoded == decoded_before + 1
+        check_truthful(explorer)
+        assert np.array_equal(explorer.z.numpy(), e["mu"][i])
+        assert explorer.number.value == i
+        original = e["x"][i]
+        assert explorer.original.grid == original.tolist()
+        assert explorer.original.caption == f"original: test grid #{i}"
+        assert explorer.decoded.against == original.tolist()
+        wrong = (explorer.grid != original).sum()
+        assert explorer.decoded.caption == f"decoded: {wrong} of 256 cells differ"
 
 
 def test_the_ring_is_where_the_sliders_are(explorer, e, evaluated):
     maps = dict(np.load(evaluated/"latent.npz"))
+    pca, tsne = maps["pca"], maps["tsne"]
     click(explorer, 5)
-    assert np.allclose(explorer.map.here, maps["pca"][5], atol=1e-4) and np.array_equal(np.frombuffer(explorer.map.points, np.float32).reshape(-1, 2), maps["pca"])
-    half = (e["mu"][5] + e["mu"][9])/2
-    explorer.move(half)
-    assert np.allclose(explorer.map.here, (maps["pca"][5] + maps["pca"][9])/2, atol=1e-4), "a projection is linear"
+    assert np.allclose(explorer.map.here, pca[5], atol=1e-4)
+    assert np.array_equal(points(explorer), pca)
+    halfway = (e["mu"][5] + e["mu"][9])/2
+    explorer.move(halfway)
+    assert np.allclose(explorer.map.here, (pca[5] + pca[9])/2, atol=1e-4), "a projection is linear"
     explorer.method.value = "tsne"
-    nearest = int(np.linalg.norm(e["mu"] - half, axis=1).argmin())
-    assert explorer.map.here == maps["tsne"][nearest].tolist() and f"#{nearest}" in explorer.map.caption and np.array_equal(np.frombuffer(explorer.map.points, np.float32).reshape(-1, 2), maps["tsne"])
-    seen = {bytes(explorer.map.colors)}
-    for choice in explorer.color_by.options[1:]: explorer.color_by.value = choice; seen.add(bytes(explorer.map.colors))
-    assert explorer.color_by.options == ("main color", "colored cells", "objects") and len(seen) == 3
+    nearest = int(np.linalg.norm(e["mu"] - halfway, axis=1).argmin())
+    assert explorer.map.here == tsne[nearest].tolist()
+    assert f"#{nearest}" in explorer.map.caption
+    assert np.array_equal(points(explorer), tsne)
+
+
+def test_the_map_has_three_colorings(explorer):
+    explorer.method.value = "tsne"
+    assert explorer.color_by.options == ("main color", "colored cells", "objects")
+    colorings = {bytes(explorer.map.colors)}
+    for choice in explorer.color_by.options[1:]:
+        explorer.color_by.value = choice
+        colorings.add(bytes(explorer.map.colors))
+    assert len(colorings) == 3
 
 
 def test_the_line_from_a_to_b(explorer, e):
     assert explorer.line.disabled
     click(explorer, 1)
     explorer.buttons["set A"].click()
-    assert explorer.line.disabled and explorer.thumbs["A"].grid == explorer.decoded.grid
+    assert explorer.line.disabled
+    assert explorer.thumbs["A"].grid == explorer.decoded.grid
     click(explorer, 2)
     explorer.buttons["set B"].click()
-    assert not explorer.line.disabled and explorer.line.value == 1
+    assert not explorer.line.disabled
+    assert explorer.line.value == 1
+    start, end = torch.from_numpy(e["mu"][[1, 2]])
     for value in (0, .3, .75, 1):
         explorer.line.value = value
-        assert truthful(explorer) and torch.equal(explorer.z, torch.lerp(*torch.from_numpy(e["mu"][[1, 2]]), value)) and not explorer.decoded.against
+        check_truthful(explorer)
+        assert torch.equal(explorer.z, torch.lerp(start, end, value))
+        assert not explorer.decoded.against
     assert np.array_equal(explorer.z.numpy(), e["mu"][2])
 
 
@@ -106,22 +152,36 @@ def test_what_is_drawn_lands_where_the_encoder_says(explorer):
     for row, column in ((2, 3), (2, 4), (3, 3), (3, 4)): drawn[row][column] = 4
     explorer.board.set_state(dict(grid=drawn))
     explorer.buttons["where does it land?"].click()
-    assert truthful(explorer) and torch.equal(explorer.z, explorer.vae.encode(drawn)[0]) and explorer.original.grid == drawn and "the drawing" in explorer.original.caption
+    check_truthful(explorer)
+    assert torch.equal(explorer.z, explorer.vae.encode(drawn)[0])
+    assert explorer.original.grid == drawn
+    assert "the drawing" in explorer.original.caption
     explorer.text.value = "044\n440"
-    assert explorer.board.grid[0][:3] == [0, 4, 4] and explorer.board.grid[1][:3] == [4, 4, 0] and np.sum(explorer.board.grid) == 16 and explorer.message.value == ""
+    assert explorer.board.grid[0][:3] == [0, 4, 4]
+    assert explorer.board.grid[1][:3] == [4, 4, 0]
+    assert np.sum(explorer.board.grid) == 16
+    assert explorer.message.value == ""
     explorer.buttons["take the decoded grid"].click()
     assert explorer.board.grid == explorer.decoded.grid
     explorer.buttons["clear"].click()
-    assert explorer.board.grid == ex.blank() and explorer.text.value == ""
+    assert explorer.board.grid == ex.blank()
+    assert explorer.text.value == ""
 
 
-@pytest.mark.parametrize("text", ["[[1, 2], [3]]", "[[1, 99]]", "01x", "[[", "0"*17, "[1, 2]", '[[1, "a"]]', "["*5000, "\n".join("0"*17)])
+NO_GRIDS = [
+    "[[1, 2], [3]]", "[[1, 99]]", "01x", "[[", "0"*17, "[1, 2]", '[[1, "a"]]', "["*5000, "\n".join("0"*17)]
+
+
+@pytest.mark.parametrize("text", NO_GRIDS)
 def test_a_bad_grid_is_one_line(explorer, text):
-    before = explorer.board.grid
+    grid_before = explorer.board.grid
     explorer.text.value = text
-    assert 0 < len(explorer.message.value) < 150 and "\n" not in explorer.message.value and explorer.board.grid == before
+    assert 0 < len(explorer.message.value) < 150
+    assert "\n" not in explorer.message.value
+    assert explorer.board.grid == grid_before
     explorer.text.value = "[[3]]"
-    assert explorer.message.value == "" and explorer.board.grid[0][0] == 3
+    assert explorer.message.value == ""
+    assert explorer.board.grid[0][0] == 3
 
 
 def test_back_goes_through_all_places(explorer, e):
@@ -130,14 +190,17 @@ def test_back_goes_through_all_places(explorer, e):
     by_hand = explorer.z
     explorer.random_prior()
     explorer.back()
-    assert torch.equal(explorer.z, by_hand) and truthful(explorer)
+    assert torch.equal(explorer.z, by_hand)
+    check_truthful(explorer)
     explorer.back()
-    assert np.array_equal(explorer.z.numpy(), e["mu"][4]) and explorer.original.grid == e["x"][4].tolist()
+    assert np.array_equal(explorer.z.numpy(), e["mu"][4])
+    assert explorer.original.grid == e["x"][4].tolist()
     turn(explorer, 1, -.5)
     explorer.back()
     assert np.array_equal(explorer.z.numpy(), e["mu"][4]), "what was moved by hand goes back first"
     for _ in range(3): explorer.back()
-    assert not explorer.z.any() and truthful(explorer), "to the beginning and no farther"
+    assert not explorer.z.any(), "to the beginning and no farther"
+    check_truthful(explorer)
 
 
 def test_a_hundred_changes_are_few_pictures(explorer):
@@ -146,9 +209,13 @@ def test_a_hundred_changes_are_few_pictures(explorer):
             turn(explorer, 0, float(value))
             await asyncio.sleep(0)
         return explorer.grid
-    explorer.soon.pause, before = 3600, explorer.vae.decoded  # so that the machine's speed does not matter
+    explorer.soon.pause = 3600  # so that the machine's speed does not matter
+    decoded_before = explorer.vae.decoded
     grid = asyncio.run(drag())
-    assert explorer.vae.decoded == before + 1 and explorer.z[0] == 1 and truthful(explorer) and grid.tolist() == explorer.decoded.grid
+    assert explorer.vae.decoded == decoded_before + 1
+    assert explorer.z[0] == 1
+    check_truthful(explorer)
+    assert grid.tolist() == explorer.decoded.grid
 
 
 def test_the_last_of_many_changes_is_drawn_unasked(explorer):
@@ -156,13 +223,15 @@ def test_the_last_of_many_changes_is_drawn_unasked(explorer):
         for value in np.linspace(-1, 1, 100): turn(explorer, 0, float(value))
         while explorer.soon.due: await asyncio.sleep(.01)
     asyncio.run(drag())
-    assert explorer.decoded.grid == explorer.vae.decode(explorer.z)[0].tolist() and explorer.z[0] == 1
+    assert explorer.decoded.grid == explorer.vae.decode(explorer.z)[0].tolist()
+    assert explorer.z[0] == 1
 
 
 def test_the_same_clicks_bring_the_same_places(evaluated):
     def places(seed):
         explorer = ex.explore(evaluated, seed)
-        for name in ("random test grid", "random prior sample", "random test grid"): explorer.buttons[name].click()
+        for name in ("random test grid", "random prior sample", "random test grid"):
+            explorer.buttons[name].click()
         return explorer.history
     assert places(1) == places(1) != places(2)
 
@@ -170,30 +239,41 @@ def test_the_same_clicks_bring_the_same_places(evaluated):
 def test_it_leaves_a_picture_where_it_is_dead(explorer):
     click(explorer, 0)
     data, _ = explorer._repr_mimebundle_()
-    assert data["image/png"][:4] == b"\x89PNG" and "application/vnd.jupyter.widget-view+json" in data
+    assert data["image/png"][:4] == b"\x89PNG"
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def remove(path): path.unlink()
+
+
+def cut_short(path): path.write_bytes(path.read_bytes()[:100])
 
 
 @pytest.mark.parametrize("name", ["evaluation.npz", "metrics.json", "checkpoints/vae_best.pth"])
-@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:100])], ids=["missing", "damaged"])
+@pytest.mark.parametrize("damage", [remove, cut_short], ids=["missing", "damaged"])
 def test_what_is_missing_is_one_line(evaluated, tmp_path, name, damage):
     run = shutil.copytree(evaluated, tmp_path/"run")
     damage(run/name)
-    said = ex.explore(run).value
-    assert name in said and "\n" not in said
+    message = ex.explore(run).value
+    assert name in message
+    assert "\n" not in message
 
 
 def test_without_tsne_the_map_is_pca(evaluated, tmp_path):
     run = shutil.copytree(evaluated, tmp_path/"run")
     (run/"latent.npz").unlink()
     explorer = ex.explore(run)
-    assert explorer.method.options == (("PCA", "pca"),) and not (run/"latent.npz").exists()
-    assert np.allclose(np.frombuffer(explorer.map.points, np.float32).reshape(-1, 2), np.load(evaluated/"latent.npz")["pca"])
+    assert explorer.method.options == (("PCA", "pca"),)
+    assert not (run/"latent.npz").exists()
+    assert np.allclose(points(explorer), np.load(evaluated/"latent.npz")["pca"])
 
 
 def test_without_anywidget_it_says_what_to_install():
     code = "import sys; sys.modules['anywidget'] = None\nimport arc_vae.explorer"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode and done.stderr.strip().splitlines()[-1] == "ImportError: the explorer needs anywidget and ipywidgets: pip install 'arc_vae[notebook]'"
+    assert done.returncode
+    assert done.stderr.strip().splitlines()[-1] == (
+        "ImportError: the explorer needs anywidget and ipywidgets: pip install 'arc_vae[notebook]'")
 
 
 def test_models_load_as_they_are(evaluated, explorer):
@@ -204,11 +284,14 @@ def test_models_load_as_they_are(evaluated, explorer):
 
 def test_a_run_gets_a_notebook_that_explores_it(evaluated, tmp_path, monkeypatch):
     from arc_vae.cli import explorer_notebook
-    shutil.copytree(evaluated, run := tmp_path/"run with a space")
+    run = tmp_path/"run with a space"
+    shutil.copytree(evaluated, run)
     path = explorer_notebook(run)
     cell = next(c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    source = cell.source.replace("explore(Path", "found = explore(Path")
     monkeypatch.chdir(run)
-    exec(compile(cell.source.replace("explore(Path", "found = explore(Path"), path.name, "exec"), names := {})
+    names = {}
+    exec(compile(source, path.name, "exec"), names)
     assert isinstance(names["found"], ex.Explorer)
     path.write_text("mine")
     assert explorer_notebook(run).read_text() == "mine", "what somebody made of it stays"
