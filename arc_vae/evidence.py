@@ -20,38 +20,73 @@ from .objects import connected
 from .train import plain, shares
 
 # %% ../nbs/02a_evidence.ipynb #tally
+def _sum_by_color(values, x):
+    "Sums of a value of each cell over the cells of each true color, int64 (N, 10)."
+    color = x.flatten(1).long()
+    sums = torch.zeros(len(x), N_COLORS, dtype=torch.long)
+    return sums.scatter_add(1, color, values.flatten(1).long())
+
+def _count_objects(hit, x):
+    "How many objects each grid has, and how many of them have all their cells right; int64 (N,) each."
+    grid, row, column, group = connected(x)
+    n = int(group.max()) + 1 if len(group) else 0
+    right = torch.ones(n, dtype=torch.bool)
+    right = right.scatter_reduce(0, group, hit[grid, row, column], "amin")
+    grid_of = torch.zeros(n, dtype=torch.long).scatter(0, group, grid)
+    all_objects = torch.bincount(grid_of, minlength=len(x))
+    right_objects = torch.bincount(grid_of[right], minlength=len(x))
+    return all_objects, right_objects
+
 def tally(
     pred:Tensor,  # Predicted colors, uint8 (N, 16, 16)
     x:Tensor,     # True colors, uint8 (N, 16, 16)
 )->dict:          # name -> counts of each grid, int64 (N,) or, by color, (N, 10)
     "What there was to be right about in each grid, and what came out right; an object is right when all its cells are."
-    hit, flat = pred == x, x.flatten(1).long()
-    per_color = lambda v: torch.zeros(len(x), N_COLORS, dtype=torch.long).scatter_add(1, flat, v.flatten(1).long())
-    grid, row, column, group = connected(x)
-    objects = int(group.max()) + 1 if len(group) else 0
-    whole = torch.ones(objects, dtype=torch.bool).scatter_reduce(0, group, hit[grid, row, column], "amin")
-    home = torch.zeros(objects, dtype=torch.long).scatter(0, group, grid)
-    counts = dict(grids=torch.ones(len(x), dtype=torch.long), cells=per_color(torch.ones_like(hit)), hits=per_color(hit), claimed=(pred > 0).flatten(1).sum(1),
-                  wrong=(~hit).flatten(1).sum(1), objects=torch.bincount(home, minlength=len(x)), objects_right=torch.bincount(home[whole], minlength=len(x)))
-    return {k: v.numpy() for k, v in (counts | dict(exact=(counts["wrong"] == 0).long())).items()}
+    hit = pred == x
+    wrong = (~hit).flatten(1).sum(1)
+    objects, objects_right = _count_objects(hit, x)
+    counts = dict(
+        grids=torch.ones(len(x), dtype=torch.long),
+        cells=_sum_by_color(torch.ones_like(hit), x),
+        hits=_sum_by_color(hit, x),
+        claimed=(pred > 0).flatten(1).sum(1),
+        wrong=wrong,
+        objects=objects,
+        objects_right=objects_right,
+        exact=(wrong == 0).long(),
+    )
+    return {name: count.numpy() for name, count in counts.items()}
 
 # %% ../nbs/02a_evidence.ipynb #judge-counts
-RIGHT = ("pixel_accuracy", "skill", "foreground_accuracy", "foreground_precision", "balanced_color_accuracy", "object_recall", "exact_match")  # from easy to hard
+RIGHT = (  # from easy to hard
+    "pixel_accuracy",
+    "skill",
+    "foreground_accuracy",
+    "foreground_precision",
+    "balanced_color_accuracy",
+    "object_recall",
+    "exact_match",
+)
 
 def judge_counts(
     s:dict,    # Counts like tally's, summed over grids; tensors, maybe with further dimensions in front
-)->dict:       # Those of shares, foreground_precision, object_recall, float64; NaN where there was nothing to be right about
+)->dict:       # shares, foreground_precision, object_recall, float64; NaN where there was nothing to be right about
     "All levels of being right, from counts."
-    return shares(s) | dict(foreground_precision=s["hits"][..., 1:].sum(-1).double()/s["claimed"], object_recall=s["objects_right"].double()/s["objects"])
+    foreground_hits = s["hits"][..., 1:].sum(-1)
+    precision = foreground_hits.double()/s["claimed"]
+    recall = s["objects_right"].double()/s["objects"]
+    return shares(s) | dict(foreground_precision=precision, object_recall=recall)
 
+# %% ../nbs/02a_evidence.ipynb #ladder
 def ladder(
     counts:dict,               # From tally
     weights:np.ndarray=None,   # How often each grid counts, (draws, N); None: once
-)->dict:                       # Each of RIGHT, (draws,), a share in [0, 1]; skill at most 1; NaN where there was nothing to be right about
+)->dict:                       # Each of RIGHT, (draws,), a share, skill at most 1; NaN where there is nothing to judge
     "All levels of being right, for one or many choices of grids."
-    weights = np.ones((1, len(counts["grids"]))) if weights is None else weights
-    judged = judge_counts({k: torch.from_numpy(weights @ v) for k, v in counts.items()})
-    return {k: judged[k].numpy() for k in RIGHT}
+    if weights is None: weights = np.ones((1, len(counts["grids"])))
+    sums = {name: torch.from_numpy(weights @ count) for name, count in counts.items()}
+    judged = judge_counts(sums)
+    return {level: judged[level].numpy() for level in RIGHT}
 
 # %% ../nbs/02a_evidence.ipynb #resampled
 @lru_cache(maxsize=4)
@@ -60,22 +95,35 @@ def resampled(
     draws:int=1000,     # Test sets
     seed:int=0,         # Of the draws
 )->np.ndarray:          # How often each grid was drawn into each set, uint8 (draws, n)
-    "Test sets of n grids drawn with repetition from n; the same ones whenever they are asked for, so that differences between models can be compared draw by draw."
-    draw = np.random.default_rng(seed)
-    return np.stack([np.bincount(draw.integers(n, size=n), minlength=n) for _ in range(draws)]).astype(np.uint8)
+    """Test sets of n grids drawn with repetition from n.
 
+    They are the same whenever they are asked for, so that differences between models can be compared draw by draw."""
+    draw = np.random.default_rng(seed)
+    sets = [np.bincount(draw.integers(n, size=n), minlength=n) for _ in range(draws)]
+    return np.stack(sets).astype(np.uint8)
+
+# %% ../nbs/02a_evidence.ipynb #resample
 def resample(counts):
     "Each of RIGHT in a thousand resampled test sets, (1000,)."
     weights = resampled(len(counts["grids"]))
-    parts = [ladder(counts, weights[i:i + 50].astype(np.float64)) for i in range(0, len(weights), 50)]
-    return {k: np.concatenate([p[k] for p in parts]) for k in RIGHT}
+    parts = []
+    for start in range(0, len(weights), 50):
+        some = weights[start:start + 50].astype(np.float64)
+        parts.append(ladder(counts, some))
+    return {level: np.concatenate([part[level] for part in parts]) for level in RIGHT}
 
+# %% ../nbs/02a_evidence.ipynb #intervals
 def intervals(
     counts:dict,        # From tally
 )->dict:                # Each of RIGHT: [low, high], the central 95 %; None where there was nothing to be right about
     "Bootstrap intervals over grids (Efron 1979)."
-    return {k: None if np.isnan(v).any() else np.quantile(v, (.025, .975)).tolist() for k, v in resample(counts).items()}
+    found = {}
+    for level, values in resample(counts).items():
+        undefined = np.isnan(values).any()
+        found[level] = None if undefined else np.quantile(values, (.025, .975)).tolist()
+    return found
 
+# %% ../nbs/02a_evidence.ipynb #at-most
 def at_most(
     wrong:np.ndarray,                    # Wrong cells of each grid, (N,)
     levels=(0, 1, 2, 3, 5, 10, 20, 50),  # Wrong cells allowed
@@ -83,46 +131,72 @@ def at_most(
     "Share of grids with at most so many wrong cells."
     return {str(k): float((wrong <= k).mean()) for k in levels}
 
+# %% ../nbs/02a_evidence.ipynb #levels
 def levels(
     pred:Tensor,  # Predicted colors, uint8 (N, 16, 16)
     x:Tensor,     # True colors, uint8 (N, 16, 16)
 )->dict:          # Part of metrics.json: all levels of being right, their intervals, and how many wrong cells
     "What metrics.json says about a prediction."
     counts = tally(pred, x)
-    return plain(judge_counts({k: torch.from_numpy(v).sum(0) for k, v in counts.items()})) | dict(intervals=intervals(counts), at_most_wrong=at_most(counts["wrong"]))
+    sums = {name: torch.from_numpy(count).sum(0) for name, count in counts.items()}
+    judged = plain(judge_counts(sums))
+    return judged | dict(intervals=intervals(counts), at_most_wrong=at_most(counts["wrong"]))
 
 # %% ../nbs/02a_evidence.ipynb #nearest-grids
+def _is_colored(x):
+    "Whether each cell is colored, as a number, float32 (N, 256)."
+    return (x > 0).flatten(1).float()
+
+def _colored_cells(x):
+    "A sparse matrix with a one for each colored cell of a grid, in the column of its place and color, (N, 2560)."
+    from scipy.sparse import csr_matrix
+    grid, row, column = x.nonzero().T.numpy()
+    color = x[grid, row, column].numpy()
+    feature = (row*GRID + column)*N_COLORS + color
+    ones = np.ones(len(grid), np.float32)
+    return csr_matrix((ones, (grid, feature)), shape=(len(x), GRID*GRID*N_COLORS))
+
 def nearest_grids(
     train:Tensor,    # uint8 (N, 16, 16)
     test:Tensor,     # uint8 (M, 16, 16)
     chunk:int=500,   # Test grids at a time
 )->tuple:            # For each test grid: the index of a training grid, the cells in which they differ; int64 (M,) each
     "The training grid that differs in the fewest cells; the first one of equals."
-    from scipy.sparse import csr_matrix
-    def features(x):  # each colored cell is a feature, so a product counts the cells that agree
-        grid, row, column = x.nonzero().T.numpy()
-        return csr_matrix((np.ones(len(grid), np.float32), (grid, (row*GRID + column)*N_COLORS + x[grid, row, column].numpy())), shape=(len(x), GRID*GRID*N_COLORS))
-    colored = lambda x: (x > 0).flatten(1).float()
-    ours, theirs = colored(train), features(train).T.tocsr()
-    found = []
+    train_colored = _is_colored(train)
+    train_cells = _colored_cells(train).T.tocsr()
+    indices, distances = [], []
     for x in test.split(chunk):
-        mine = colored(x)
-        differ = mine.sum(1, keepdim=True) + ours.sum(1) - mine @ ours.T - torch.from_numpy((features(x) @ theirs).toarray())
-        found.append(differ.min(1))
-    return torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]).long()
+        colored = _is_colored(x)
+        agree = torch.from_numpy((_colored_cells(x) @ train_cells).toarray())
+        differ = colored.sum(1, keepdim=True) + train_colored.sum(1) - colored @ train_colored.T - agree
+        least = differ.min(1)
+        indices.append(least.indices)
+        distances.append(least.values)
+    return torch.cat(indices), torch.cat(distances).long()
+
+# %% ../nbs/02a_evidence.ipynb #linear-code
+def _one_hot(x):
+    "The color of each cell as ten numbers, float32 (N, 2560)."
+    colors = torch.nn.functional.one_hot(x.long(), N_COLORS)
+    return colors.flatten(1).float().numpy()
 
 def linear_code(
-    train:Tensor,     # uint8 (N, 16, 16)
-    test:Tensor,      # uint8 (M, 16, 16)
-    dims:int=10,      # Numbers a grid
-    sample:int=20_000,# Training grids that are looked at
-)->Tensor:            # What comes back, uint8 (M, 16, 16)
-    "Test grids through a principal component analysis of the cells' colors, each cell then given its most likely color."
+    train:Tensor,       # uint8 (N, 16, 16)
+    test:Tensor,        # uint8 (M, 16, 16)
+    dims:int=10,        # Numbers a grid
+    sample:int=20_000,  # Training grids that are looked at
+)->Tensor:              # What comes back, uint8 (M, 16, 16)
+    "Test grids through a principal component analysis of colors, each cell then given its most likely color."
     from sklearn.decomposition import PCA
-    one_hot = lambda x: torch.nn.functional.one_hot(x.long(), N_COLORS).flatten(1).float().numpy()
-    with np.errstate(invalid="ignore"): pca = PCA(min(dims, len(train)), svd_solver="randomized", random_state=0).fit(one_hot(train[:sample]))  # grids that are all the same have no variance to explain
-    back = [torch.from_numpy(pca.inverse_transform(pca.transform(one_hot(x)))).view(-1, GRID, GRID, N_COLORS).argmax(-1) for x in test.split(2_000)]
-    return torch.cat(back).to(torch.uint8)
+    pca = PCA(min(dims, len(train)), svd_solver="randomized", random_state=0)
+    with np.errstate(invalid="ignore"):  # grids that are all the same have no variance to explain
+        pca.fit(_one_hot(train[:sample]))
+    decoded = []
+    for x in test.split(2_000):
+        code = pca.transform(_one_hot(x))
+        scores = torch.from_numpy(pca.inverse_transform(code))
+        decoded.append(scores.view(-1, GRID, GRID, N_COLORS).argmax(-1))
+    return torch.cat(decoded).to(torch.uint8)
 
 # %% ../nbs/02a_evidence.ipynb #importance-bound
 @torch.no_grad()
@@ -141,8 +215,10 @@ def importance_bound(
         for _ in range(k):
             noise = torch.randn(mu.shape, generator=generator).to(mu.device)
             z = mu + (logvar/2).exp()*noise
-            log_prior_over_posterior = ((noise.double()**2 + logvar.double() - z.double()**2)/2).sum(1)  # the constants cancel
-            total = torch.logaddexp(total, log_prior_over_posterior - distortion(vae.logits(z), part).double())
+            # The constants of prior and posterior cancel.
+            log_prior_over_posterior = ((noise.double()**2 + logvar.double() - z.double()**2)/2).sum(1)
+            log_weight = log_prior_over_posterior - distortion(vae.logits(z), part).double()
+            total = torch.logaddexp(total, log_weight)
         bounds.append((total - math.log(k)).cpu())
     return torch.cat(bounds)
 
@@ -153,14 +229,28 @@ def aggregate_kl(
     generator:torch.Generator,  # Of the samples
     samples:int=1000,           # Where the aggregate posterior is looked at
 )->float:                       # Nats
-    "Monte Carlo estimate of KL(q(z) || p(z)), q(z) being the mixture of these posteriors; the rate is this and the mutual information of grid and code, of which at most log N shows (Hoffman & Johnson 2016)."
+    """Monte Carlo estimate of KL(q(z) || p(z)), q(z) being the mixture of these posteriors.
+
+    The rate is this and the mutual information of grid and code, of which at most log N shows
+    (Hoffman & Johnson 2016)."""
     mu, logvar = mu.double(), logvar.double()
     pick = torch.randint(len(mu), (min(samples, len(mu)),), generator=generator)
-    z = mu[pick] + (logvar[pick]/2).exp()*torch.randn(len(pick), mu.shape[1], generator=generator).double()
+    noise = torch.randn(len(pick), mu.shape[1], generator=generator).double()
+    z = mu[pick] + (logvar[pick]/2).exp()*noise
     precision = (-logvar).exp()
-    square = (z**2) @ precision.T - 2*z @ (mu*precision).T + (mu**2*precision).sum(1)  # of the distance to every posterior, in its own scale
+    # The squared distance to every posterior, in its own scale.
+    square = (z**2) @ precision.T - 2*z @ (mu*precision).T + (mu**2*precision).sum(1)
     log_q = (-(square + logvar.sum(1))/2).logsumexp(1) - math.log(len(mu))
     return (log_q + (z**2).sum(1)/2).mean().item()  # (2π)^(D/2) cancels
+
+# %% ../nbs/02a_evidence.ipynb #marginal-kl
+def _mass_below(edges, mu, sd):
+    "The mass of a mixture of Gaussians below each edge, exact however narrow the needles, float64 (edges,)."
+    total = torch.zeros_like(edges)
+    for some_mu, some_sd in zip(mu.split(500), sd.split(500)):
+        scaled = (edges - some_mu[:, None])/some_sd[:, None]
+        total = total + torch.special.ndtr(scaled).sum(0)
+    return total/len(mu)
 
 def marginal_kl(
     mu:Tensor,                  # Posterior means, (N, D)
@@ -168,13 +258,26 @@ def marginal_kl(
     points:int=4001,            # Where the densities are compared, from -8 to 8
 )->Tensor:                      # Nats, float64 (D,)
     "KL of each dimension's aggregate posterior, a mixture of N Gaussians, to the standard normal, by quadrature."
-    edge = torch.linspace(-8, 8, points + 1, dtype=torch.float64); at, step = (edge[1:] + edge[:-1])/2, 16/points
-    out = []
-    for m, sd in zip(mu.double().T, (logvar.double()/2).exp().T):
-        below = sum(torch.special.ndtr((edge - a[:, None])/b[:, None]).sum(0) for a, b in zip(m.split(500), sd.split(500)))/len(m)  # exact mass of each bin, however narrow the needles
-        q = below.diff().clamp(min=1e-300)
-        out.append((q*(q.log() - math.log(step) + at**2/2 + math.log(2*math.pi)/2)).sum())
-    return torch.stack(out)
+    edges = torch.linspace(-8, 8, points + 1, dtype=torch.float64)
+    centers = (edges[1:] + edges[:-1])/2
+    width = 16/points
+    sds = (logvar.double()/2).exp()
+    divergences = []
+    for mu_d, sd_d in zip(mu.double().T, sds.T):
+        mass = _mass_below(edges, mu_d, sd_d).diff().clamp(min=1e-300)
+        log_density = mass.log() - math.log(width)
+        log_ratio = log_density + centers**2/2 + math.log(2*math.pi)/2
+        divergences.append((mass*log_ratio).sum())
+    return torch.stack(divergences)
+
+# %% ../nbs/02a_evidence.ipynb #use-of-code
+def _mean_distortion(vae, z, x):
+    "What it costs to paint grids from these codes, nats per grid."
+    costs = []
+    for some_z, some_x in zip(z.split(500), x.split(500)):
+        logits = vae.logits(some_z.to(x.device))
+        costs.append(distortion(logits, some_x))
+    return torch.cat(costs).double().mean().item()
 
 @torch.no_grad()
 def use_of_code(
@@ -184,37 +287,61 @@ def use_of_code(
     logvar:Tensor,              # Posterior log-variances, (N, D)
     generator:torch.Generator,  # Of samples and of who gets whose code
     samples:int=1000,           # Grids and samples looked at
-)->dict:                        # aggregate_mean, aggregate_variance, marginal_kl (D); aggregate_kl, mutual_information, distortion_own, distortion_shuffled in nats per grid
+)->dict:                        # aggregate_mean, aggregate_variance, marginal_kl (D); aggregate_kl,
+                                # mutual_information, distortion_own, distortion_shuffled in nats per grid
     "What the ten numbers are used for, and what the decoder would make of another grid's."
     n = min(samples, len(x))
     z = mu + (logvar/2).exp()*torch.randn(mu.shape, generator=generator)
-    paid = lambda z: torch.cat([distortion(vae.logits(z[i:i + 500].to(x.device)), x[i:min(i + 500, n)]) for i in range(0, n, 500)]).double().mean().item()
     cost = rate(mu.double(), logvar.double()).mean().item()
     kl = aggregate_kl(mu, logvar, generator, samples)
-    return dict(aggregate_mean=mu.double().mean(0).tolist(), aggregate_variance=(mu.double().var(0, unbiased=False) + logvar.double().exp().mean(0)).tolist(),
-                marginal_kl=marginal_kl(mu, logvar).tolist(), aggregate_kl=kl, mutual_information=cost - kl, distortion_own=paid(z[:n]), distortion_shuffled=paid(z[:n].roll(1, 0)))
+    mean = mu.double().mean(0)
+    variance = mu.double().var(0, unbiased=False) + logvar.double().exp().mean(0)
+    return dict(
+        aggregate_mean=mean.tolist(),
+        aggregate_variance=variance.tolist(),
+        marginal_kl=marginal_kl(mu, logvar).tolist(),
+        aggregate_kl=kl,
+        mutual_information=cost - kl,
+        distortion_own=_mean_distortion(vae, z[:n], x[:n]),
+        distortion_shuffled=_mean_distortion(vae, z[:n].roll(1, 0), x[:n]),
+    )
 
 # %% ../nbs/02a_evidence.ipynb #family
-_WEIGHTS = np.random.default_rng(0).integers(1, 1 << 63, GRID*GRID, dtype=np.uint64) | np.uint64(1)
+_HASH_WEIGHTS = np.random.default_rng(0).integers(1, 1 << 63, GRID*GRID, dtype=np.uint64) | np.uint64(1)
+
+def _order_of_colors(grids):
+    "The number of each color of flat grids, as they first appear from 1 on, (..., 10); 0 stays 0."
+    first = []
+    for color in range(1, N_COLORS):
+        shown = grids == color
+        absent = 1000 + color  # those that do not appear come last
+        first.append(np.where(shown.any(-1), shown.argmax(-1), absent))
+    number = np.stack(first, -1).argsort(-1).argsort(-1) + 1
+    black = np.zeros_like(number[..., :1])
+    return np.concatenate([black, number], -1)
 
 def family(
     grids:Tensor,      # uint8 (N, 16, 16)
     chunk:int=2_000,   # Grids at a time
 )->np.ndarray:         # uint64 (N,); equal for grids that differ by a symmetry and a permutation of the colors 1-9
-    "A key of each grid up to turning, mirroring and recoloring: colors are numbered as they first appear, and the least of the eight hashes counts."
+    """A key of each grid up to turning, mirroring and recoloring.
+
+    Colors are numbered as they first appear, and the least of the eight hashes counts."""
     keys = []
     for x in grids.cpu().split(chunk):
         turned = x.flatten(1)[:, SYMMETRIES].numpy()  # (n, 8, 256)
-        first = np.stack([np.where((hit := turned == c).any(-1), hit.argmax(-1), 1000 + c) for c in range(1, N_COLORS)], -1)
-        number = np.concatenate([np.zeros_like(first[..., :1]), first.argsort(-1).argsort(-1) + 1], -1)
-        named = np.take_along_axis(number, turned.astype(np.int64), -1).astype(np.uint64)
-        keys.append((named*_WEIGHTS).sum(-1, dtype=np.uint64).min(-1))
+        number = _order_of_colors(turned)
+        renamed = np.take_along_axis(number, turned.astype(np.int64), -1).astype(np.uint64)
+        hashes = (renamed*_HASH_WEIGHTS).sum(-1, dtype=np.uint64)
+        keys.append(hashes.min(-1))
     return np.concatenate(keys)
 
+# %% ../nbs/02a_evidence.ipynb #seen-before
 def seen_before(
     train:Tensor,  # uint8 (N, 16, 16)
     test:Tensor,   # uint8 (M, 16, 16)
 )->dict:           # exact, relative: which test grids stand in train, bool (M,) each; relatives include exact copies
     "Test grids that training has seen, as they are or turned, mirrored and recolored."
-    known = {g.tobytes() for g in train.cpu().numpy()}
-    return dict(exact=np.array([g.tobytes() in known for g in test.cpu().numpy()]), relative=np.isin(family(test), family(train)))
+    known = {grid.tobytes() for grid in train.cpu().numpy()}
+    exact = [grid.tobytes() in known for grid in test.cpu().numpy()]
+    return dict(exact=np.array(exact), relative=np.isin(family(test), family(train)))

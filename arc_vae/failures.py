@@ -6,6 +6,8 @@
 __all__ = ['FATES', 'NEAR', 'NEARLY', 'pair_up', 'shifted', 'resized', 'failures', 'worst', 'figure_failures']
 
 # %% ../nbs/02c_failures.ipynb #x-import-numpy-as-np
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,19 +16,37 @@ from .data import GRID, picture
 from .objects import Objects, find_objects
 
 # %% ../nbs/02c_failures.ipynb #pair-up
+def _cell_places(o):
+    "One number for grid, row and column of each object's cells, int64 (cells,)."
+    return (o.grid[o.owner]*GRID + o.row)*GRID + o.column
+
+def _owners_of(b, places):
+    "The object of b that covers each place, -1 where none does; int64, like places."
+    covered = _cell_places(b)
+    last_place = max(int(v.max()) if len(v) else 0 for v in (places, covered))
+    nobody = torch.full((last_place + 1,), -1)
+    owner_at = nobody.index_copy(0, covered, b.owner)
+    return owner_at[places]
+
 def pair_up(
     a:Objects,  # Objects of some grids
     b:Objects,  # Objects of other versions of the same grids
 )->tuple:       # Index into a, index into b, shared cells; int64 (pairs,) each
     "Every object with every object of the same grid in the other version, and how many cells both cover."
-    partners = torch.searchsorted(b.grid, a.grid, right=True) - torch.searchsorted(b.grid, a.grid)
+    first = torch.searchsorted(b.grid, a.grid)
+    partners = torch.searchsorted(b.grid, a.grid, right=True) - first
     i = torch.arange(len(a.grid)).repeat_interleave(partners)
-    j = torch.arange(len(i)) - (partners.cumsum(0) - partners)[i] + torch.searchsorted(b.grid, a.grid)[i]
-    where = lambda o: (o.grid[o.owner]*GRID + o.row)*GRID + o.column
-    there = torch.full((int(max(o.grid.max() if len(o.grid) else 0 for o in (a, b)) + 1)*GRID*GRID,), -1).index_copy(0, where(b), b.owner)
-    other = there[where(a)]
-    pairs, cells = torch.unique(a.owner[other >= 0]*(len(b.grid) + 1) + other[other >= 0], return_counts=True)
-    return i, j, torch.zeros_like(i).index_copy(0, torch.searchsorted(i*(len(b.grid) + 1) + j, pairs), cells)
+    pairs_before = partners.cumsum(0) - partners
+    j = torch.arange(len(i)) - pairs_before[i] + first[i]
+
+    owner = _owners_of(b, _cell_places(a))
+    common = owner >= 0
+    stride = len(b.grid) + 1  # i*stride + j is one number for a pair
+    pair_of_cell = a.owner[common]*stride + owner[common]
+    overlapping, cells = torch.unique(pair_of_cell, return_counts=True)
+    at = torch.searchsorted(i*stride + j, overlapping)
+    shared = torch.zeros_like(i).index_copy(0, at, cells)
+    return i, j, shared
 
 # %% ../nbs/02c_failures.ipynb #agree
 FATES = ("whole", "shifted", "resized", "wrong color", "smeared", "dropped")
@@ -35,9 +55,11 @@ NEARLY = .8   # Share of cells in which shapes agree that count as the same
 
 def _agree(a, b):
     "Whether cells are nearly the same, and any are, bool (N,)."
-    both, either = (v.flatten(1).sum(1) for v in (a & b, a | b))
+    both = (a & b).flatten(1).sum(1)
+    either = (a | b).flatten(1).sum(1)
     return (both > 0) & (both >= NEARLY*either)
 
+# %% ../nbs/02c_failures.ipynb #shifted
 def shifted(
     a:Objects,  # Of originals
     b:Objects,  # Of reconstructions
@@ -45,68 +67,183 @@ def shifted(
     j:Tensor,   # Which of b, (pairs,)
 )->Tensor:      # bool (pairs,)
     "Whether two objects are nearly the same in shape and size, close by but not in the same place."
-    away = torch.maximum((a.top[i] - b.top[j]).abs(), (a.left[i] - b.left[j]).abs())
-    fits = (a.height[i] == b.height[j]) & (a.width[i] == b.width[j]) & (away > 0) & (away <= NEAR)
+    rows_away = (a.top[i] - b.top[j]).abs()
+    columns_away = (a.left[i] - b.left[j]).abs()
+    away = torch.maximum(rows_away, columns_away)
+    same_height = a.height[i] == b.height[j]
+    same_width = a.width[i] == b.width[j]
+    close_by = (away > 0) & (away <= NEAR)
+    fits = same_height & same_width & close_by
     at = fits.nonzero()[:, 0]  # shapes are compared only where size and place fit, which is rare
-    return fits.index_put((at,), _agree(a.shapes()[i[at]] > 0, b.shapes()[j[at]] > 0))
+    shape_a = a.shapes()[i[at]] > 0
+    shape_b = b.shapes()[j[at]] > 0
+    return fits.index_put((at,), _agree(shape_a, shape_b))
 
 # %% ../nbs/02c_failures.ipynb #standing
 def _standing(o):
     "Each object's cells where they are, bool (N, 16, 16)."
-    return torch.zeros(len(o.grid), GRID, GRID, dtype=torch.bool).index_put((o.owner, o.row, o.column), torch.tensor(True))
+    empty = torch.zeros(len(o.grid), GRID, GRID, dtype=torch.bool)
+    return empty.index_put((o.owner, o.row, o.column), torch.tensor(True))
 
-def _box(o, k):
-    "The boxes of some objects, bool (k, 16, 16)."
+def _span(start, length):
+    "The rows or columns from start on, bool (k, 16)."
     n = torch.arange(GRID)
-    within = lambda start, length: (n >= start[k, None]) & (n < (start + length)[k, None])
-    return within(o.top, o.height)[:, :, None] & within(o.left, o.width)[:, None]
+    return (n >= start[:, None]) & (n < (start + length)[:, None])
 
+def _boxes(o, which):
+    "The boxes of some objects, bool (k, 16, 16)."
+    rows = _span(o.top[which], o.height[which])
+    columns = _span(o.left[which], o.width[which])
+    return rows[:, :, None] & columns[:, None]
+
+def _overlap(start_a, length_a, start_b, length_b):
+    "How many rows or columns two stretches have in common, int64 (pairs,)."
+    end = torch.minimum(start_a + length_a, start_b + length_b)
+    return (end - torch.maximum(start_a, start_b)).clamp(0)
+
+# %% ../nbs/02c_failures.ipynb #resized
 def resized(
     a:Objects,  # Of originals
     b:Objects,  # Of reconstructions
     i:Tensor,   # Which of a, (pairs,)
     j:Tensor,   # Which of b, (pairs,)
 )->Tensor:      # bool (pairs,)
-    "Whether two objects differ in height or width, but hardly where their boxes overlap, which is at least half of both."
-    common = lambda start, length, other, reach: (torch.minimum(start + length, other + reach) - torch.maximum(start, other)).clamp(0)
-    rows, columns = common(a.top[i], a.height[i], b.top[j], b.height[j]), common(a.left[i], a.width[i], b.left[j], b.width[j])
-    larger = torch.maximum((a.height*a.width)[i], (b.height*b.width)[j])
-    fits = ((a.height[i] != b.height[j]) | (a.width[i] != b.width[j])) & (2*rows*columns >= larger)
+    """Whether two objects differ in height or width, but hardly where their boxes overlap.
+
+    The boxes overlap in at least half of both."""
+    rows = _overlap(a.top[i], a.height[i], b.top[j], b.height[j])
+    columns = _overlap(a.left[i], a.width[i], b.left[j], b.width[j])
+    area_a = (a.height*a.width)[i]
+    area_b = (b.height*b.width)[j]
+    half_of_both = 2*rows*columns >= torch.maximum(area_a, area_b)
+    other_height = a.height[i] != b.height[j]
+    other_width = a.width[i] != b.width[j]
+    fits = half_of_both & (other_height | other_width)
     at = fits.nonzero()[:, 0]
-    both = _box(a, i[at]) & _box(b, j[at])
-    return fits.index_put((at,), _agree(_standing(a)[i[at]] & both, _standing(b)[j[at]] & both))
+    both = _boxes(a, i[at]) & _boxes(b, j[at])
+    cells_a = _standing(a)[i[at]] & both
+    cells_b = _standing(b)[j[at]] & both
+    return fits.index_put((at,), _agree(cells_a, cells_b))
+
+# %% ../nbs/02c_failures.ipynb #verdicts
+_OUTCOMES = (*FATES, "invented")
+
+class _Verdicts(NamedTuple):
+    "What became of each object of some grids, and then those that were invented."
+    grid:np.ndarray   # Which grid it is in, int64 (N,)
+    fate:np.ndarray   # Index into _OUTCOMES, int64 (N,)
+    wrong:np.ndarray  # Wrong cells, int64 (N,)
+    cells:np.ndarray  # Its cells, bool (N, 16, 16)
+
+def _marked(o, which):
+    "Which objects are among some, bool (N,)."
+    none = torch.zeros(len(o.grid), dtype=torch.bool)
+    return none.index_fill(0, which, True)
+
+def _count_cells(o, mask):
+    "How many cells of each object are in a mask of the grids, int64 (N,)."
+    grid = o.grid[o.owner]
+    inside = mask[grid, o.row, o.column].long()
+    return torch.zeros_like(o.size).index_add(0, o.owner, inside)
+
+def _first_rule(rules):
+    "For each object the number of the first rule that it fits, int64 (N,)."
+    fits = torch.stack(rules).numpy()
+    return torch.from_numpy(fits.argmax(0))
+
+# %% ../nbs/02c_failures.ipynb #fits
+class _Fits(NamedTuple):
+    "Pairs of objects, those that came back whole left out, and which words fit them."
+    i:Tensor          # Which of the originals, int64 (pairs,)
+    j:Tensor          # Which of the reconstructions, int64 (pairs,)
+    meets:Tensor      # The same color and a cell in common, bool (pairs,)
+    shifted:Tensor    # bool (pairs,)
+    resized:Tensor    # bool (pairs,)
+    recolored:Tensor  # bool (pairs,)
+
+def _fit_words(a, b, i, j, shared):
+    "Which words fit pairs that share some cells."
+    same_color = a.color[i] == b.color[j]
+    # What stands in one object's place is not another one, shifted.
+    in_color = shared*same_color
+    most_in_color = torch.zeros_like(b.size).scatter_reduce(0, j, in_color, "amax")
+    in_its_own_place = shared == most_in_color[j]
+    half_of_a = 2*shared >= a.size[i]
+    half_of_b = 2*shared >= b.size[j]
+    return _Fits(
+        i=i,
+        j=j,
+        meets=same_color & (shared > 0),
+        shifted=same_color & in_its_own_place & shifted(a, b, i, j),
+        resized=same_color & resized(a, b, i, j),
+        recolored=~same_color & half_of_a & half_of_b,
+    )
+
+def _match(a, b):
+    "Which originals are whole, which reconstructions those are, bool each, and how the others fit each other."
+    i, j, shared = pair_up(a, b)
+    same_color = a.color[i] == b.color[j]
+    all_of_a = shared == a.size[i]
+    all_of_b = shared == b.size[j]
+    exact = same_color & all_of_a & all_of_b
+    whole = _marked(a, i[exact])
+    intact = _marked(b, j[exact])
+    left = ~whole[i] & ~intact[j]  # what came back whole is nobody else's counterpart
+    return whole, intact, _fit_words(a, b, i[left], j[left], shared[left])
 
 # %% ../nbs/02c_failures.ipynb #judge
 def _judge(x, pred, first):
-    "Grid (counted from first), word (an index), wrong cells and cells of each object of some grids, those that were invented last."
-    a, b = find_objects(x, GRID*GRID), find_objects(pred, GRID*GRID)
-    i, j, shared = pair_up(a, b)
-    any_of = lambda of, which: torch.zeros(len(of.grid), dtype=torch.bool).index_fill(0, which, True)
-    count = lambda of, cells: torch.zeros_like(of.size).index_add(0, of.owner, cells[of.grid[of.owner], of.row, of.column].long())
-    same = a.color[i] == b.color[j]
-    exact = same & (shared == a.size[i]) & (shared == b.size[j])
-    whole, taken = any_of(a, i[exact]), any_of(b, j[exact])
-    i, j, shared, same = (v[~whole[i] & ~taken[j]] for v in (i, j, shared, same))
-    most = torch.zeros_like(b.size).scatter_reduce(0, j, shared*same, "amax")  # what stands in one object's place is not another one, shifted
-    found = [same & (shared == most[j]) & shifted(a, b, i, j), same & resized(a, b, i, j), ~same & (2*shared >= a.size[i]) & (2*shared >= b.size[j])]
-    hits, astray = count(a, pred == x), count(b, pred != x)
-    rules = [whole, *(any_of(a, i[f]) for f in found), 4*hits >= a.size, torch.ones_like(whole)]
-    partners = found[0] | (same & (shared > 0))
-    wrong = (a.size - hits).index_add(0, i[partners], astray[j[partners]])
-    new = ~taken & ~any_of(b, j[partners | found[2]]) & (4*count(b, x > 0) <= b.size)
-    parts = ((a.grid + first, b.grid[new] + first), (torch.from_numpy(torch.stack(rules).numpy().argmax(0)), torch.full((int(new.sum()),), len(FATES))), (wrong, astray[new]), (_standing(a), _standing(b)[new]))
-    return [torch.cat(p).numpy() for p in parts]
+    "The verdicts on some grids, which are counted from first."
+    a = find_objects(x, GRID*GRID)
+    b = find_objects(pred, GRID*GRID)
+    whole, intact, fits = _match(a, b)
 
+    hits = _count_cells(a, pred == x)
+    fate = _first_rule([
+        whole,
+        _marked(a, fits.i[fits.shifted]),
+        _marked(a, fits.i[fits.resized]),
+        _marked(a, fits.i[fits.recolored]),
+        4*hits >= a.size,
+        torch.ones_like(whole),
+    ])
+
+    partners = fits.meets | fits.shifted
+    astray = _count_cells(b, pred != x)
+    missing = a.size - hits
+    wrong = missing.index_add(0, fits.i[partners], astray[fits.j[partners]])
+
+    counterparts = fits.j[partners | fits.recolored]
+    known = intact | _marked(b, counterparts)
+    on_nothing = 4*_count_cells(b, x > 0) <= b.size
+    invented = ~known & on_nothing
+    invented_fate = torch.full((int(invented.sum()),), len(FATES))
+    grid = torch.cat([a.grid, b.grid[invented]])
+    return _Verdicts(
+        grid=(grid + first).numpy(),
+        fate=torch.cat([fate, invented_fate]).numpy(),
+        wrong=torch.cat([wrong, astray[invented]]).numpy(),
+        cells=torch.cat([_standing(a), _standing(b)[invented]]).numpy(),
+    )
+
+# %% ../nbs/02c_failures.ipynb #failures
 def failures(
     x,               # Original grids, (N, 16, 16), integers in [0, 9]
     pred,            # The same grids, decoded
     chunk:int=500,   # Grids at a time
-)->dict:             # objects, how many; counts, by word and `invented`; for each of these objects: grid, fate (FATES, then invented), wrong cells, int64, and cells, bool (objects, 16, 16)
+)->dict:             # objects, how many; counts, by word and `invented`; for each object, those included:
+                     # grid, fate (FATES, then invented), wrong cells, int64, and cells, bool (objects, 16, 16)
     "What became of each object of the original grids, and which objects were invented."
-    x, pred = (torch.as_tensor(v).cpu().to(torch.uint8) for v in (x, pred))
-    parts = [_judge(x[s:s + chunk], pred[s:s + chunk], s) for s in range(0, max(len(x), 1), chunk)]  # no grids at all are one chunk too
-    grid, fate, wrong, cells = (np.concatenate(p) for p in zip(*parts))
-    return dict(objects=int((fate < len(FATES)).sum()), counts={f: int((fate == k).sum()) for k, f in enumerate((*FATES, "invented"))}, grid=grid, fate=fate, wrong=wrong, cells=cells)
+    x = torch.as_tensor(x).cpu().to(torch.uint8)
+    pred = torch.as_tensor(pred).cpu().to(torch.uint8)
+    starts = range(0, max(len(x), 1), chunk)  # no grids at all are one chunk too
+    verdicts = [_judge(x[s:s + chunk], pred[s:s + chunk], s) for s in starts]
+    merged = _Verdicts(*(np.concatenate(part) for part in zip(*verdicts)))
+    originals = merged.fate < len(FATES)
+    counts = {}
+    for k, word in enumerate(_OUTCOMES):
+        counts[word] = int((merged.fate == k).sum())
+    return dict(objects=int(originals.sum()), counts=counts, **merged._asdict())
 
 # %% ../nbs/02c_failures.ipynb #worst
 def worst(
@@ -115,43 +252,86 @@ def worst(
     n:int=6,     # How many, at most
 )->np.ndarray:   # Indices of objects, the worst first
     "The objects of one word with the most wrong cells, at most one of each grid."
-    which = np.flatnonzero(found["fate"] == (*FATES, "invented").index(word))
-    which = which[np.argsort(-found["wrong"][which], kind="stable")]
-    return which[np.sort(np.unique(found["grid"][which], return_index=True)[1])][:n]
+    of_word = np.flatnonzero(found["fate"] == _OUTCOMES.index(word))
+    worst_first = of_word[np.argsort(-found["wrong"][of_word], kind="stable")]
+    _, first_of_grid = np.unique(found["grid"][worst_first], return_index=True)
+    return worst_first[np.sort(first_of_grid)][:n]
 
 # %% ../nbs/02c_failures.ipynb #outline
-_SCALE, _GAP = 6, 8  # Pixels of a cell and between grids
+_SCALE, _GAP = 6, 8       # Pixels of a cell and between grids
+_STEP = 16*_SCALE + _GAP  # Pixels from one grid to the next
 
 def _outline(cells, x, y):
-    "The edges of a set of cells as line segments, ((x, y), (x, y)) each, in a picture where the grid begins at x and y."
+    "The edges of a set of cells, ((x, y), (x, y)) each, in a picture where the grid begins at x and y."
     wide = np.pad(cells, 1)
-    up, across = np.argwhere(wide[1:-1, 1:] != wide[1:-1, :-1]), np.argwhere(wide[1:, 1:-1] != wide[:-1, 1:-1])
-    ends = np.concatenate([np.stack([up, up + (1, 0)], 1), np.stack([across, across + (0, 1)], 1)])
-    return ends[..., ::-1]*_SCALE + (x - .5, y - .5)
+    beside = wide[1:-1]
+    below = wide[:, 1:-1]
+    upright = np.argwhere(beside[:, 1:] != beside[:, :-1])
+    level = np.argwhere(below[1:] != below[:-1])
+    upright_edges = np.stack([upright, upright + (1, 0)], 1)
+    level_edges = np.stack([level, level + (0, 1)], 1)
+    row_column = np.concatenate([upright_edges, level_edges])
+    x_y = row_column[..., ::-1]
+    return x_y*_SCALE + (x - .5, y - .5)
 
+def _outlines(found, which):
+    "The outlines of objects, one a grid, in the picture of the originals above the reconstructions."
+    lines = []
+    for column, k in enumerate(which):
+        for row in (0, 1):
+            left, top = _GAP + column*_STEP, _GAP + row*_STEP
+            lines.append(_outline(found["cells"][k], left, top))
+    return np.concatenate(lines)
+
+# %% ../nbs/02c_failures.ipynb #draw-failures
+def _share_of_objects(found, word):
+    "How many objects end so, in words."
+    count, total = found["counts"][word], max(found["objects"], 1)
+    share = f"{count/total:.1%}" if count >= total/1000 else "< 0.1%"
+    return f"{word}\n{share}\n({count:,})"
+
+def _draw_failures(ax, x, pred, found, word, n):
+    "The worst grids of one word, in room for n of them."
+    from matplotlib.collections import LineCollection
+    which = worst(found, word, n)
+    grids, wrong = found["grid"][which], found["wrong"][which]
+    both = np.concatenate([x[grids], pred[grids]])
+    image = picture(both, cols=len(which), scale=_SCALE, gap=_GAP)
+    ax.imshow(image, interpolation="nearest")
+    outlines = LineCollection(_outlines(found, which), colors="white", linewidths=1.1)
+    ax.add_collection(outlines)
+    ax.set_xlim(-.5, n*_STEP + _GAP - .5)
+    centers = _GAP + 8*_SCALE + _STEP*np.arange(len(which))
+    labels = [f"#{grid}: {cells} cells" for grid, cells in zip(grids, wrong)]
+    ax.set_xticks(centers, labels, fontsize=7)
+    ax.set_yticks([])
+    ax.set_ylabel(_share_of_objects(found, word), rotation=0, ha="right", va="center", fontsize=8)
+    ax.tick_params(length=0, pad=1)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+# %% ../nbs/02c_failures.ipynb #figure-failures
 def figure_failures(
     x,            # Original grids, (N, 16, 16)
     pred,         # The same grids, decoded
     n:int=6,      # Grids of each kind
 ):                # matplotlib Figure
-    "The worst grids of each kind of failure, original above reconstruction, the object outlined in both, with the share of all objects that end so."
-    from matplotlib.collections import LineCollection
+    """The worst grids of each kind of failure, original above reconstruction.
+
+    The object is outlined in both, and beside it stands the share of all objects that end so."""
     from matplotlib.figure import Figure
-    x, pred, found = np.asarray(x), np.asarray(pred), failures(x, pred)
-    counts, total, step = found["counts"], max(found["objects"], 1), 16*_SCALE + _GAP
-    there = sorted((w for w in (*FATES[1:], "invented") if counts[w]), key=lambda w: -counts[w])
-    fig = Figure(figsize=(1.3 + 1.05*n, .5 + 2.35*len(there)), layout="constrained")
-    for ax, word in zip(np.atleast_1d(fig.subplots(len(there), 1)) if there else (), there):
-        which = worst(found, word, n); of = found["grid"][which]
-        ax.imshow(picture(np.concatenate([x[of], pred[of]]), cols=len(which), scale=_SCALE, gap=_GAP), interpolation="nearest")
-        lines = [_outline(found["cells"][k], _GAP + c*step, _GAP + r*step) for c, k in enumerate(which) for r in (0, 1)]
-        ax.add_collection(LineCollection(np.concatenate(lines), colors="white", linewidths=1.1))
-        ax.set_xlim(-.5, n*step + _GAP - .5)
-        ax.set_xticks(_GAP + 8*_SCALE + step*np.arange(len(which)), [f"#{g}: {w} cells" for g, w in zip(of, found["wrong"][which])], fontsize=7); ax.set_yticks([])
-        share = f"{counts[word]/total:.1%}" if counts[word] >= total/1000 else "< 0.1%"
-        ax.set_ylabel(f"{word}\n{share}\n({counts[word]:,})", rotation=0, ha="right", va="center", fontsize=8)
-        ax.tick_params(length=0, pad=1)
-        for spine in ax.spines.values(): spine.set_visible(False)
-    rest = [w for w in (*FATES[1:], "invented") if not counts[w]]
-    fig.suptitle(f"{found['objects']:,} objects, {counts['whole']/total:.1%} whole" + (f"; never {' or '.join(rest)}" if rest else ""), fontsize=9)
+    x, pred = np.asarray(x), np.asarray(pred)
+    found = failures(x, pred)
+    counts = found["counts"]
+    kinds = [*FATES[1:], "invented"]
+    occurring = sorted((word for word in kinds if counts[word]), key=lambda word: -counts[word])
+    fig = Figure(figsize=(1.3 + 1.05*n, .5 + 2.35*len(occurring)), layout="constrained")
+    axes = np.atleast_1d(fig.subplots(len(occurring), 1)) if occurring else ()
+    for ax, word in zip(axes, occurring):
+        _draw_failures(ax, x, pred, found, word, n)
+    whole = counts["whole"]/max(found["objects"], 1)
+    title = f"{found['objects']:,} objects, {whole:.1%} whole"
+    never = [word for word in kinds if not counts[word]]
+    if never: title += f"; never {' or '.join(never)}"
+    fig.suptitle(title, fontsize=9)
     return fig

@@ -533,12 +533,14 @@ def calculated(
     steps:int=6,     # Codes in a row, at most
 )->dict:             # What is done -> codes, (at most steps, D)
     "What adding to the numbers of one grid leads to, step by step."
+    color = int(vae.decode_objects(z[None]).color[0])
+    colors = range(min(max(color - 2, 1), N_COLORS - steps) - color, steps)[:steps]  # six of the nine, its own among them
     quarters = [z[None]]
     for _ in range(4): quarters.append(turn(vae, quarters[-1], QUARTER))
     return {
         "right: a step more\non three numbers": torch.stack([move(vae, z, right=k) for k in range(steps)]),
         "largest down:\na step more on z1": torch.stack([move(vae, z, down=k, object=0) for k in range(steps)]),
-        "its color: a step\nmore on z3": torch.stack([recolor(vae, z, k - steps//2, object=0) for k in range(steps)]),
+        "its color: a step\nmore on z3": torch.stack([recolor(vae, z, by, object=0) for by in colors]),
         "fewer: a step\nless on z0": torch.stack([z + shift(vae.axes, "count", -k) for k in range(4)]),
         "quarter turns": torch.cat(quarters),
         "a straight line to\nanother grid": interpolate(z, other, steps),

@@ -19,35 +19,72 @@ from .objects import connected
 
 # %% ../nbs/02b_meaning.ipynb #targets
 PROBED = ("kind", "color", "top", "left", "size")  # What is asked of a grid with one object
-CLASSES = ("kind", "color")                        # Names: a guess is right or wrong; everything else is a number, where a guess can be close
+CLASSES = ("kind", "color")  # Names: a guess is right or wrong; everything else is a number, where it can be close
 
 def targets(
     factors:np.ndarray,  # What was drawn, int8 (N, objects, 7) in the order of FACTORS, -1 where there is no object
 )->dict:                 # name -> which grids are asked, bool (N,), and their answers, int64
     "The questions: the number of objects of each grid, and what the object is where there is one."
     count = (factors[..., 0] >= 0).sum(1)
+    everywhere = np.ones(len(count), bool)
     one = count == 1
-    return dict(objects=(np.ones(len(count), bool), count)) | {f: (one, factors[one].max(1)[:, FACTORS.index(f)].astype(np.int64)) for f in PROBED}
+    only_object = factors[one].max(1)  # the others are -1
+    questions = dict(objects=(everywhere, count))
+    for name in PROBED:
+        answers = only_object[:, FACTORS.index(name)]
+        questions[name] = (one, answers.astype(np.int64))
+    return questions
 
 # %% ../nbs/02b_meaning.ipynb #probe
 FEWEST = 50  # Grids to learn from and to judge on; from fewer nothing is concluded
+
+def _too_little_to_ask(known, wanted, classes):
+    "Whether there are too few answers, only one, or names to judge that are not those to learn from."
+    if min(len(known), len(wanted)) < FEWEST: return True
+    if min(len(set(known)), len(set(wanted))) < 2: return True
+    return classes and set(known) != set(wanted)
+
+def _linear_probe(classes):
+    "A linear rule for names or numbers, not fitted yet."
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    rule = LogisticRegression(max_iter=5_000) if classes else Ridge()
+    return make_pipeline(StandardScaler(), rule)
+
+def _boosted_probe(classes):
+    "Boosted trees for names or numbers, not fitted yet."
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    trees = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    return trees(max_iter=100, early_stopping=False, random_state=0)
+
+def _trivial_score(known, wanted, classes):
+    "The accuracy of the most frequent name; the R² of the mean."
+    if not classes: return 0.
+    most_frequent = np.bincount(known).argmax()
+    return float((wanted == most_frequent).mean())
 
 def probe(
     learn:tuple,   # Codes (N, D) and answers (N,) to learn from
     judge:tuple,   # Those of other grids, to be judged on
     classes:bool,  # Whether answers are names
-)->tuple:          # linear, boosted, trivial, kind_of_score, n, a dict; the boosted probe. None, None where there is too little to ask
-    "How well one answer can be read off codes that the probe has not seen; accuracy, or R², at most 1 and below 0 where the mean would be better."
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    known, wanted = set(learn[1]), set(judge[1])
-    if min(len(learn[1]), len(judge[1])) < FEWEST or min(len(known), len(wanted)) < 2 or (classes and known != wanted): return None, None
-    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5_000) if classes else Ridge()).fit(*learn)
-    boosted = (HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor)(max_iter=100, early_stopping=False, random_state=0).fit(*learn)
-    trivial = float((judge[1] == np.bincount(learn[1]).argmax()).mean()) if classes else 0.
-    return dict(linear=float(linear.score(*judge)), boosted=float(boosted.score(*judge)), trivial=trivial, kind_of_score="accuracy" if classes else "R2", n=len(judge[1])), boosted
+)->tuple:          # linear, boosted, trivial, kind_of_score, n, a dict; the boosted probe
+    """How well one answer can be read off codes that the probe has not seen.
+
+    The score is accuracy, or R², at most 1 and below 0 where the mean would be better. None, None where there is too
+    little to ask."""
+    known, wanted = learn[1], judge[1]
+    if _too_little_to_ask(known, wanted, classes): return None, None
+    linear = _linear_probe(classes).fit(*learn)
+    boosted = _boosted_probe(classes).fit(*learn)
+    scores = dict(
+        linear=float(linear.score(*judge)),
+        boosted=float(boosted.score(*judge)),
+        trivial=_trivial_score(known, wanted, classes),
+        kind_of_score="accuracy" if classes else "R2",
+        n=len(wanted),
+    )
+    return scores, boosted
 
 # %% ../nbs/02b_meaning.ipynb #importance
 def importance(
@@ -59,27 +96,35 @@ def importance(
     seed:int=0,       # Of the shuffling
 )->np.ndarray:        # Accuracy, or R², lost without each dimension; (D,), 0 where it could be chance
     "Permutation importance of each dimension on held-out codes (Breiman 2001, sec. 10)."
-    loss = lambda guess: (guess != y).astype(float) if classes else (guess - y)**2/y.var()
+    def loss(guess):
+        return (guess != y).astype(float) if classes else (guess - y)**2/y.var()
     draw = np.random.default_rng(seed)
     orders = np.stack([draw.permutation(len(y)) for _ in range(repeats)])
-    before, lost = loss(model.predict(mu)), []
+    before = loss(model.predict(mu))
+    lost = []
     for d in range(mu.shape[1]):
-        mixed = np.repeat(mu[None], repeats, 0)
-        mixed[..., d] = mu[orders, d]
-        each = loss(model.predict(mixed.reshape(-1, mu.shape[1])).reshape(repeats, -1)).mean(0) - before
-        lost.append(each.mean() if each.mean() > 3*each.std()/math.sqrt(len(y)) else 0.)
+        shuffled = np.repeat(mu[None], repeats, 0)
+        shuffled[..., d] = mu[orders, d]
+        guesses = model.predict(shuffled.reshape(-1, mu.shape[1]))
+        more = loss(guesses.reshape(repeats, -1)).mean(0) - before
+        by_chance = 3*more.std()/math.sqrt(len(y))
+        lost.append(more.mean() if more.mean() > by_chance else 0.)
     return np.array(lost)
 
 # %% ../nbs/02b_meaning.ipynb #concentration
 def concentration(
     share:np.ndarray,  # Nonnegative, (rows, columns)
 )->float:              # In [0, 1]: 1 where each row has one entry, 0 where each row is even, or all are empty
-    "One minus the entropy of each row, in units of the largest possible one; the mean over rows, weighted by their sums."
+    "One minus the entropy of each row, in units of the largest possible; the mean over rows, weighted by their sums."
     from scipy.special import entr
     weight = share.sum(1)
-    even = entr(share/np.where(weight > 0, weight, 1)[:, None]).sum(1)/math.log(max(share.shape[1], 2))
-    return float(weight @ (1 - even)/weight.sum()) if weight.any() else 0.
+    if not weight.any(): return 0.
+    distribution = share/np.where(weight > 0, weight, 1)[:, None]
+    largest_entropy = math.log(max(share.shape[1], 2))
+    evenness = entr(distribution).sum(1)/largest_entropy
+    return float(weight @ (1 - evenness)/weight.sum())
 
+# %% ../nbs/02b_meaning.ipynb #dci
 def dci(
     importance:np.ndarray,  # Of each dimension for each factor, nonnegative, (D, K)
     skills:list,            # Of each factor's probe: 0 is the trivial guess, 1 perfect, (K,)
@@ -87,7 +132,11 @@ def dci(
     "Eastwood & Williams 2018, with the factors' importances made comparable."
     total = importance.sum(0)
     share = importance/np.where(total > 0, total, 1)
-    return dict(disentanglement=concentration(share), completeness=concentration(share.T), informativeness=float(np.mean(skills)))
+    return dict(
+        disentanglement=concentration(share),
+        completeness=concentration(share.T),
+        informativeness=float(np.mean(skills)),
+    )
 
 # %% ../nbs/02b_meaning.ipynb #bin-of
 def bin_of(
@@ -95,46 +144,77 @@ def bin_of(
     bins:int=20,   # At most
 )->np.ndarray:     # int64 (N,)
     "The bin of each value, between quantiles of all of them; equal values share one."
-    return np.searchsorted(np.unique(np.quantile(v, np.linspace(0, 1, bins + 1)[1:-1])), v, side="right")
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = np.unique(np.quantile(v, inner))
+    return np.searchsorted(edges, v, side="right")
 
+# %% ../nbs/02b_meaning.ipynb #mutual-information
 def mutual_information(
     a:np.ndarray,  # Labels from 0, (N,)
     b:np.ndarray,  # Labels from 0, (N,)
 )->float:          # Nats; of a with itself, its entropy
     "What two labels say about each other, from how often they occur together."
     from scipy.special import entr
-    joint = np.zeros((a.max() + 1, b.max() + 1)); np.add.at(joint, (a, b), 1); joint /= len(a)
-    return float(entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum() - entr(joint).sum())
+    joint = np.zeros((a.max() + 1, b.max() + 1))
+    np.add.at(joint, (a, b), 1)
+    joint /= len(a)
+    entropy_b = entr(joint.sum(0)).sum()
+    entropy_a = entr(joint.sum(1)).sum()
+    return float(entropy_b + entropy_a - entr(joint).sum())
 
+# %% ../nbs/02b_meaning.ipynb #mig
 def mig(
     mu:np.ndarray,   # Codes, (N, D)
     answers:dict,    # factor -> answers, int64 (N,), of two values or more
 )->dict:             # mean; per_factor, a dict; shares of the factor's entropy, in [0, 1]
     "Mutual information gap: between the best and the second best dimension, of each factor (Chen et al. 2018, eq. 6)."
     binned = [bin_of(v) for v in mu.T]
-    known = {name: sorted([mutual_information(b, y) for b in binned] + [0.])[:-3:-1] for name, y in answers.items()}  # the 0 is the second best of a single dimension
-    gaps = {name: (best - second)/mutual_information(answers[name], answers[name]) for name, (best, second) in known.items()}
+    gaps = {}
+    for name, y in answers.items():
+        known = [mutual_information(b, y) for b in binned]
+        *_, second, best = sorted([*known, 0.])  # the 0 is the second best of a single dimension
+        entropy = mutual_information(y, y)
+        gaps[name] = (best - second)/entropy
     return dict(mean=float(np.mean(list(gaps.values()))), per_factor=gaps)
 
 # %% ../nbs/02b_meaning.ipynb #meaning
+def _skill(scores):
+    "How much of the way from the trivial guess to perfection the boosted probe went; 0 where it is worse than trivial."
+    gained = scores["boosted"] - scores["trivial"]
+    return max(0., gained/(1 - scores["trivial"]))
+
 def meaning(
     learn_mu,                  # Posterior means that probes learn from, (N, D)
     learn_factors:np.ndarray,  # What was drawn there, int8 (N, objects, 7)
     judge_mu,                  # Posterior means that they are judged on, (M, D)
     judge_factors:np.ndarray,  # What was drawn there, int8 (M, objects, 7)
-)->dict:                       # probes: name -> dict; dci with its importances, (D, K); mig. Each None where there are too few grids to ask
-    "What of the factors can be read off the code, and how tidily; dci and mig are over PROBED, of grids with one object."
+)->dict:                       # probes: name -> dict; dci with its importances, (D, K); mig. None where too few to ask
+    """What of the factors can be read off the code, and how tidily.
+
+    dci and mig are over PROBED, of grids with one object."""
     from threadpoolctl import threadpool_limits
-    mus = [np.asarray(mu, np.float64) for mu in (learn_mu, judge_mu)]
-    probes, lost, answers = {}, [], {}
+    learn_mu = np.asarray(learn_mu, np.float64)
+    judge_mu = np.asarray(judge_mu, np.float64)
+    learn_questions, judge_questions = targets(learn_factors), targets(judge_factors)
+    probes, lost = {}, []
     with threadpool_limits(1):
-        for (name, ours), theirs in zip(targets(learn_factors).items(), targets(judge_factors).values()):
-            known, asked = ((mu[rows], y) for mu, (rows, y) in zip(mus, (ours, theirs)))
-            probes[name], boosted = probe(known, asked, name in CLASSES)
-            if name in PROBED and boosted is not None: lost.append(importance(boosted, *asked, name in CLASSES)); answers[name] = asked[1]
+        for name, (learn_rows, learn_answers) in learn_questions.items():
+            judge_rows, judge_answers = judge_questions[name]
+            learn = learn_mu[learn_rows], learn_answers
+            judge = judge_mu[judge_rows], judge_answers
+            probes[name], boosted = probe(learn, judge, name in CLASSES)
+            if name in PROBED and boosted is not None:
+                lost.append(importance(boosted, *judge, name in CLASSES))
     if len(lost) < len(PROBED): return dict(probes=probes, dci=None, mig=None)
-    skills = [max(0., (probes[f]["boosted"] - probes[f]["trivial"])/(1 - probes[f]["trivial"])) for f in PROBED]  # worse than trivial is nothing known
-    return dict(probes=probes, dci=dci(np.stack(lost, 1), skills) | dict(factors=list(PROBED), importance=np.stack(lost, 1).tolist()), mig=mig(asked[0], answers))
+    table = np.stack(lost, 1)
+    tidiness = dci(table, [_skill(probes[name]) for name in PROBED])
+    one_object, _ = judge_questions[PROBED[0]]
+    answers = {name: judge_questions[name][1] for name in PROBED}
+    return dict(
+        probes=probes,
+        dci=tidiness | dict(factors=list(PROBED), importance=table.tolist()),
+        mig=mig(judge_mu[one_object], answers),
+    )
 
 # %% ../nbs/02b_meaning.ipynb #valid
 def valid(
@@ -143,8 +223,10 @@ def valid(
     "Which grids keep the rules of the corpus, as far as one can see what was drawn."
     grid, _, _, group = connected(x)
     size = torch.bincount(group)
-    home = torch.zeros_like(size).scatter(0, group, grid)
-    count, odd = (torch.bincount(of, minlength=len(x)) for of in (home, home[(size < MIN_SIZE) | (size > MAX_SIZE)]))
+    grid_of = torch.zeros_like(size).scatter(0, group, grid)
+    odd_size = (size < MIN_SIZE) | (size > MAX_SIZE)
+    count = torch.bincount(grid_of, minlength=len(x))
+    odd = torch.bincount(grid_of[odd_size], minlength=len(x))
     return (count >= 1) & (count <= MAX_OBJECTS) & (odd == 0)
 
 # %% ../nbs/02b_meaning.ipynb #smoothness
@@ -153,16 +235,26 @@ def smoothness(
     start:Tensor,     # Codes where the lines begin, (N, D)
     end:Tensor,       # Codes where they end, (N, D)
     steps:int=9,      # Points strictly between them
-)->dict:              # Shares of grids: valid_between, valid_ends; cells that change: cells_per_step, cells_apart from end to end; largest_step, even_step; n lines
-    """How often straight lines between codes pass through valid grids, beside how often their ends do, and how evenly the grids change.
+)->dict:              # Shares of grids: valid_between, valid_ends; cells that change: cells_per_step, cells_apart from
+                      # end to end; largest_step, even_step; n lines
+    """How often straight lines between codes pass through valid grids, beside how often their ends do.
 
-    largest_step is the share of a line's changes in its largest step, the mean over lines that change, None where none does; even_step is the least it can be."""
+    And how evenly the grids change: largest_step is the share of a line's changes in its largest step, the mean over
+    lines that change, None where none does; even_step is the least it can be."""
     t = torch.linspace(0, 1, steps + 2, device=start.device)[:, None, None]
     path = (start*(1 - t) + end*t).flatten(0, 1)
     x = decode(path).cpu().unflatten(0, (steps + 2, len(start)))
-    good = valid(x.flatten(0, 1)).view(steps + 2, -1).double()
+    is_valid = valid(x.flatten(0, 1)).view(steps + 2, -1).double()
     changed = (x[1:] != x[:-1]).flatten(2).sum(2).double()  # (steps + 1, N)
+    apart = (x[0] != x[-1]).flatten(1).sum(1).double()
     moving = changed[:, changed.any(0)]
     largest = (moving.amax(0)/moving.sum(0)).mean().item() if moving.numel() else None
-    return dict(valid_between=good[1:-1].mean().item(), valid_ends=good[[0, -1]].mean().item(), cells_per_step=changed.mean().item(),
-                cells_apart=(x[0] != x[-1]).flatten(1).sum(1).double().mean().item(), largest_step=largest, even_step=1/(steps + 1), n=len(start))
+    return dict(
+        valid_between=is_valid[1:-1].mean().item(),
+        valid_ends=is_valid[[0, -1]].mean().item(),
+        cells_per_step=changed.mean().item(),
+        cells_apart=apart.mean().item(),
+        largest_step=largest,
+        even_step=1/(steps + 1),
+        n=len(start),
+    )

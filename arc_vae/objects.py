@@ -13,31 +13,42 @@ from torch import Tensor
 
 from .data import GRID
 
-# %% ../nbs/00b_objects.ipynb #connected
-_WIDE = GRID + 2  # a border around each grid saves asking where it ends
-_AROUND = torch.tensor([dy*_WIDE + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)])
-
+# %% ../nbs/00b_objects.ipynb #take
 def take(values:Tensor, at:Tensor)->Tensor:
     "values[at], in a third of the time."
     return values.index_select(0, at.flatten()).view(at.shape)
 
+# %% ../nbs/00b_objects.ipynb #neighbors
+_WIDE = GRID + 2  # a border around each grid saves asking where it ends
+_AROUND = torch.tensor([-_WIDE - 1, -_WIDE, -_WIDE + 1, -1, 1, _WIDE - 1, _WIDE, _WIDE + 1])  # the eight neighbors
+
+def _neighbors(x, grid, row, column):
+    "For every colored cell the numbers of its eight neighbors, its own where the color is another; int64 (8, cells)."
+    number = torch.arange(len(grid) + 1, device=x.device)
+    nowhere = len(grid)  # one past the last cell: what an empty place holds
+    at = (grid*_WIDE + row + 1)*_WIDE + column + 1
+    empty = number.new_full(((len(x) + 1)*_WIDE*_WIDE,), nowhere)
+    cell_at = empty.index_copy(0, at, number[:-1])
+    color = torch.cat([x[grid, row, column], x.new_zeros(1)])
+    near = take(cell_at, at + _AROUND.to(x.device)[:, None])
+    return torch.where(take(color, near) == color[:-1], near, number[:-1])
+
+# %% ../nbs/00b_objects.ipynb #connected
 def connected(
     x:Tensor,  # Colors, uint8 (B, 16, 16)
 )->tuple:      # grid, row, column and group of every colored cell, int64 (cells,) each
-    "Number the connected sets of cells of one color, corners included; groups count over the batch, in the order of their last cells."
+    "Number the sets of touching cells of one color, corners included, over the batch by their last cells."
     grid, row, column = (x > 0).nonzero().T
-    number = torch.arange(len(grid) + 1, device=x.device)
-    at = (grid*_WIDE + row + 1)*_WIDE + column + 1
-    nothing = number.new_full(((len(x) + 1)*_WIDE*_WIDE,), len(grid))
-    cell_at = nothing.index_copy(0, at, number[:-1])  # the cell that stands there; one past the last where none does
-    color = torch.cat([x[grid, row, column], x.new_zeros(1)])
-    near = take(cell_at, at + _AROUND.to(x.device)[:, None])
-    near = torch.where(take(color, near) == color[:-1], near, number[:-1])
-    name = number[:-1]
+    near = _neighbors(x, grid, row, column)
+    number = torch.arange(len(grid), device=x.device)
+    label = number
     while True:
-        before, name = name, take(name, near).amax(0).maximum(name)
-        if torch.equal(name, before): return grid, row, column, ((name == number[:-1]).cumsum(0) - 1)[name]
-        name = name[name]
+        before = label
+        label = take(label, near).amax(0).maximum(label)
+        if torch.equal(label, before): break
+        label = label[label]
+    group_of_root = (label == number).cumsum(0) - 1  # the last cell of a set keeps its own number
+    return grid, row, column, group_of_root[label]
 
 # %% ../nbs/00b_objects.ipynb #objects
 @dataclass(frozen=True)
@@ -58,15 +69,20 @@ class Objects:
     def shapes(self):
         "Each object as a picture, moved to the upper left corner, the same wherever it stands; float32 (N, 16, 16)."
         picture = torch.zeros(len(self.grid), GRID, GRID, device=self.grid.device)
-        picture[self.owner, self.row - self.top[self.owner], self.column - self.left[self.owner]] = 1
+        row = self.row - self.top[self.owner]
+        column = self.column - self.left[self.owner]
+        picture[self.owner, row, column] = 1
         return picture
 
     def keep(self, which:Tensor):
         "Only some of the objects, bool (N,); those that are left close ranks."
         if which.all(): return self
-        grid, number = self.grid[which], which.cumsum(0) - 1
-        slot, mine = torch.arange(len(grid), device=grid.device) - torch.searchsorted(grid, grid), which[self.owner]
-        return describe_objects(grid, slot, self.color[which], number[self.owner[mine]], self.row[mine], self.column[mine])
+        grid = self.grid[which]
+        slot = torch.arange(len(grid), device=grid.device) - torch.searchsorted(grid, grid)
+        number = which.cumsum(0) - 1
+        cell = which[self.owner]
+        owner = number[self.owner[cell]]
+        return describe_objects(grid, slot, self.color[which], owner, self.row[cell], self.column[cell])
 
 # %% ../nbs/00b_objects.ipynb #describe-objects
 def describe_objects(
@@ -78,10 +94,14 @@ def describe_objects(
     column:Tensor,  # Of each cell, int64 (cells,)
 )->Objects:
     "Objects from their cells: how many there are, and the box around them."
-    def over_cells(values, how): return grid.new_zeros(len(grid)).scatter_reduce(0, owner, values, how, include_self=False)
-    top, left = over_cells(row, "amin"), over_cells(column, "amin")
-    return Objects(grid, slot, torch.bincount(owner, minlength=len(grid)), color, top, left,
-                   over_cells(row, "amax") - top + 1, over_cells(column, "amax") - left + 1, owner, row, column)
+    def over_cells(values, how):
+        return grid.new_zeros(len(grid)).scatter_reduce(0, owner, values, how, include_self=False)
+    size = torch.bincount(owner, minlength=len(grid))
+    top = over_cells(row, "amin")
+    left = over_cells(column, "amin")
+    height = over_cells(row, "amax") - top + 1
+    width = over_cells(column, "amax") - left + 1
+    return Objects(grid, slot, size, color, top, left, height, width, owner, row, column)
 
 # %% ../nbs/00b_objects.ipynb #find-objects
 def find_objects(
@@ -90,16 +110,19 @@ def find_objects(
 )->Objects:     # Of each grid, largest first
     "The k largest connected sets of cells of one color in each grid."
     grid, row, column, group = connected(x)
-    color, size = x[grid, row, column].long(), torch.bincount(group)
-    home = size.new_zeros(len(size)).index_copy(0, group, grid)
+    size = torch.bincount(group)
+    zeros = size.new_zeros(len(size))
+    home = zeros.index_copy(0, group, grid)
+    color = zeros.index_copy(0, group, x[grid, row, column].long())
     number = torch.arange(len(size), device=x.device)
-    order = ((home*(GRID*GRID + 1) - size)*(len(size) + 1) - number).argsort()  # the last term decides between equals
+    by_grid_and_size = home*(GRID*GRID + 1) - size
+    order = (by_grid_and_size*(len(size) + 1) - number).argsort()  # the last term decides between equals
     slot = number - torch.searchsorted(home, home)
     chosen = order[slot < k]
     rank = torch.full_like(size, -1).index_copy(0, chosen, number[:len(chosen)])
-    mine = rank[group] >= 0
-    return describe_objects(home[chosen], slot[slot < k], size.new_zeros(len(size)).index_copy(0, group, color)[chosen],
-                            rank[group][mine], row[mine], column[mine])
+    owner = rank[group]
+    cell = owner >= 0
+    return describe_objects(home[chosen], slot[slot < k], color[chosen], owner[cell], row[cell], column[cell])
 
 # %% ../nbs/00b_objects.ipynb #paint
 def paint(
@@ -109,7 +132,9 @@ def paint(
     "The grids that objects describe; smaller objects lie on top of larger ones."
     grids = torch.zeros(n, GRID, GRID, dtype=torch.uint8, device=o.grid.device)
     inside = (o.row >= 0) & (o.row < GRID) & (o.column >= 0) & (o.column < GRID)
-    for k in range(int(o.slot.max()) + 1 if len(o.slot) else 0):
+    slots = int(o.slot.max()) + 1 if len(o.slot) else 0
+    for k in range(slots):
         cell = inside & (o.slot[o.owner] == k)
-        grids[o.grid[o.owner[cell]], o.row[cell], o.column[cell]] = o.color[o.owner[cell]].to(torch.uint8)
+        owner = o.owner[cell]
+        grids[o.grid[owner], o.row[cell], o.column[cell]] = o.color[owner].to(torch.uint8)
     return grids

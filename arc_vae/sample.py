@@ -22,7 +22,8 @@ from .meaning import valid
 from .track import Tracker
 from .train import pick_device
 
-GAUSSIANS, CODES = 20, 20_000  # of the mixture; training grids whose codes it is fitted to, and whose histograms are the measure
+GAUSSIANS = 20  # of the mixture
+CODES = 20_000  # training grids whose codes it is fitted to, and whose histograms are the measure
 
 # %% ../nbs/05_sample.ipynb #sample-prior
 def sample_prior(
@@ -41,13 +42,17 @@ def components(
 )->tuple:        # Three (components,) arrays: number of the grid, color, number of cells
     "Connected sets of cells of one color, corners included, in all grids at once."
     from scipy.ndimage import label
-    grids = np.asarray(grids); touching = np.zeros((3, 3, 3), int); touching[1] = 1  # neighbors within a grid, none in the grid before or after
+    grids = np.asarray(grids)
+    touching = np.zeros((3, 3, 3), int)
+    touching[1] = 1  # neighbors within a grid, none in the grid before or after
     found = []
     for color in range(1, N_COLORS):
         names, n = label(grids == color, touching)
+        cells = names.nonzero()
         grid_of = np.zeros(n + 1, int)
-        at = names.nonzero(); grid_of[names[at]] = at[0]
-        found.append((grid_of[1:], np.full(n, color), np.bincount(names.ravel(), minlength=n + 1)[1:]))
+        grid_of[names[cells]] = cells[0]
+        size = np.bincount(names.ravel(), minlength=n + 1)
+        found.append((grid_of[1:], np.full(n, color), size[1:]))
     return tuple(np.concatenate(part) for part in zip(*found))
 
 # %% ../nbs/05_sample.ipynb #grid-statistics
@@ -57,54 +62,108 @@ def grid_statistics(
     grids,       # Colors, (N, 16, 16)
 )->dict:         # Means over grids; shares in [0, 1]; color_shares and size_shares of the components
     "How full, how colorful, how broken up and how alike grids are, and the share that keeps the rules of the corpus."
-    grids = np.asarray(grids, np.uint8); _, _, size = components(grids)
-    there = torch.from_numpy(grids)
-    return dict(n=len(grids), background_share=float((grids == 0).mean()), colored_cells=float((grids > 0).sum((1, 2)).mean()), colors=float(np.mean([len(np.unique(g[g > 0])) for g in grids])),
-                components=len(size)/len(grids), cells_per_component=float(size.mean()) if len(size) else None, valid_share=float(valid(there).double().mean()),
-                distinct_share=len(np.unique(family(there)))/len(grids), cells_to_nearest=nearest_other(there)) | component_shares(grids)
+    grids = np.asarray(grids, np.uint8)
+    _, _, size = components(grids)
+    colors = [len(np.unique(grid[grid > 0])) for grid in grids]
+    tensor = torch.from_numpy(grids)
+    return dict(
+        n=len(grids),
+        background_share=float((grids == 0).mean()),
+        colored_cells=float((grids > 0).sum((1, 2)).mean()),
+        colors=float(np.mean(colors)),
+        components=len(size)/len(grids),
+        cells_per_component=float(size.mean()) if len(size) else None,
+        valid_share=float(valid(tensor).double().mean()),
+        distinct_share=len(np.unique(family(tensor)))/len(grids),
+        cells_to_nearest=nearest_other(tensor),
+        **component_shares(grids),
+    )
+
+# %% ../nbs/05_sample.ipynb #component-shares
+def _histogram(values, n):
+    "The share of each of the numbers from 0 to n - 1, as a list."
+    counts = np.bincount(values, minlength=n)
+    return (counts/max(len(values), 1)).tolist()
 
 def component_shares(
     grids,       # Colors, (N, 16, 16)
 )->dict:         # color_shares (9) of the colors 1-9, size_shares (16) of SIZES
     "Histograms of the components' colors and sizes."
     _, color, size = components(grids)
-    shares = lambda values, n: (np.bincount(values, minlength=n)/max(len(values), 1)).tolist()
-    return dict(color_shares=shares(color - 1, N_COLORS - 1), size_shares=shares(np.minimum(size, MAX_SIZE + 1) - 1, len(SIZES)))
+    size_or_more = np.minimum(size, MAX_SIZE + 1)
+    return dict(
+        color_shares=_histogram(color - 1, N_COLORS - 1),
+        size_shares=_histogram(size_or_more - 1, len(SIZES)),
+    )
 
+# %% ../nbs/05_sample.ipynb #nearest-other
 def nearest_other(
     grids,       # uint8 (N, 16, 16)
 )->float:        # Cells; None for a single grid
     "In how many cells a grid differs from the most similar other one, on average."
     if len(grids) < 2: return None
-    same = torch.nn.functional.one_hot(grids.long().flatten(1), N_COLORS).flatten(1).float()
-    agree = torch.cat([part @ same.T for part in same.split(500)]).fill_diagonal_(-1)
-    return float((GRID*GRID - agree.max(1).values.double()).mean())
+    colors = torch.nn.functional.one_hot(grids.long().flatten(1), N_COLORS)
+    features = colors.flatten(1).float()
+    agree = torch.cat([part @ features.T for part in features.split(500)])
+    agree.fill_diagonal_(-1)
+    closest = agree.max(1).values.double()
+    return float((GRID*GRID - closest).mean())
 
 # %% ../nbs/05_sample.ipynb #sample-report
+def _distance(a, b):
+    "The share that would have to move to make one histogram of the other."
+    return float(np.abs(np.subtract(a, b)).sum()/2)
+
 def sample_report(
-    sets:dict,          # Name -> colors, uint8 (N, 16, 16); `test` among them, the real grids
-    train:torch.Tensor, # The training split, uint8 (M, 16, 16)
-)->dict:                # Name -> grid_statistics, with new_share, new_family_share, color_distance and size_distance
+    sets:dict,           # Name -> colors, uint8 (N, 16, 16); `test` among them, the real grids
+    train:torch.Tensor,  # The training split, uint8 (M, 16, 16)
+)->dict:                 # Name -> grid_statistics, with new_share, new_family_share, color_distance and size_distance
     "Sets of grids, measured in the same way against the same training split."
-    report, known, usual = {name: grid_statistics(grids) for name, grids in sets.items()}, family(train), component_shares(train[:CODES])
-    exact = {g.tobytes() for g in train.cpu().numpy()}
-    apart = lambda name, k: float(np.abs(np.subtract(report[name][k], usual[k])).sum()/2)
+    report = {name: grid_statistics(grids) for name, grids in sets.items()}
+    known_families = family(train)
+    known = {grid.tobytes() for grid in train.cpu().numpy()}
+    usual = component_shares(train[:CODES])
     for name, grids in sets.items():
         grids = np.asarray(grids, np.uint8)
-        report[name] |= dict(new_share=float(np.mean([g.tobytes() not in exact for g in grids])), new_family_share=float((~np.isin(family(torch.from_numpy(grids)), known)).mean()),
-                             color_distance=apart(name, "color_shares"), size_distance=apart(name, "size_shares"))
+        is_new = [grid.tobytes() not in known for grid in grids]
+        is_new_family = ~np.isin(family(torch.from_numpy(grids)), known_families)
+        figures = report[name]
+        figures["new_share"] = float(np.mean(is_new))
+        figures["new_family_share"] = float(is_new_family.mean())
+        figures["color_distance"] = _distance(figures["color_shares"], usual["color_shares"])
+        figures["size_distance"] = _distance(figures["size_shares"], usual["size_shares"])
     return report
+
+# %% ../nbs/05_sample.ipynb #report-table
+_ROWS = {  # figure: what it is called, how it is written
+    "n": ("grids", "{:,}"),
+    "background_share": ("background", "{:.2%}"),
+    "colored_cells": ("colored cells a grid", "{:.1f}"),
+    "colors": ("colors a grid", "{:.2f}"),
+    "components": ("components a grid", "{:.2f}"),
+    "cells_per_component": ("cells a component", "{:.1f}"),
+    "valid_share": (f"1-{MAX_OBJECTS} components of {MIN_SIZE}-{MAX_SIZE} cells", "{:.1%}"),
+    "color_distance": ("colors that would have to move", "{:.1%}"),
+    "size_distance": ("sizes that would have to move", "{:.1%}"),
+    "new_share": ("not in train", "{:.1%}"),
+    "new_family_share": ("nor turned or recolored", "{:.1%}"),
+    "distinct_share": ("different from each other", "{:.1%}"),
+    "cells_to_nearest": ("cells to the nearest other", "{:.1f}"),
+}
 
 def report_table(
     report:dict,  # From sample_report
 )->str:           # A few lines of text
     "The figures of all sets side by side."
-    rows = dict(n=("grids", "{:,}"), background_share=("background", "{:.2%}"), colored_cells=("colored cells a grid", "{:.1f}"), colors=("colors a grid", "{:.2f}"), components=("components a grid", "{:.2f}"),
-                cells_per_component=("cells a component", "{:.1f}"), valid_share=(f"1-{MAX_OBJECTS} components of {MIN_SIZE}-{MAX_SIZE} cells", "{:.1%}"), color_distance=("colors that would have to move", "{:.1%}"),
-                size_distance=("sizes that would have to move", "{:.1%}"), new_share=("not in train", "{:.1%}"), new_family_share=("nor turned or recolored", "{:.1%}"),
-                distinct_share=("different from each other", "{:.1%}"), cells_to_nearest=("cells to the nearest other", "{:.1f}"))
-    show = lambda s, k, form: "" if s[k] is None else form.format(s[k])
-    return "\n".join([f"{'':32}" + "".join(f"{name:>12}" for name in report), *(f"{what:32}" + "".join(f"{show(s, k, form):>12}" for s in report.values()) for k, (what, form) in rows.items())])
+    lines = [f"{'':32}" + "".join(f"{name:>12}" for name in report)]
+    for figure, (label, form) in _ROWS.items():
+        line = f"{label:32}"
+        for figures in report.values():
+            value = figures[figure]
+            text = "" if value is None else form.format(value)
+            line += f"{text:>12}"
+        lines.append(line)
+    return "\n".join(lines)
 
 # %% ../nbs/05_sample.ipynb #draw-like
 def draw_like(
@@ -113,32 +172,55 @@ def draw_like(
     n:int,        # How many
     seed:int=0,   # Of fit and draw
 ):                # z float32 (n, D), tensor
-    "Draw from a mixture of Gaussians fitted to codes (scikit-learn's GaussianMixture); ValueError for fewer codes than Gaussians."
+    """Draw from a mixture of Gaussians fitted to codes (scikit-learn's GaussianMixture).
+
+    ValueError for fewer codes than Gaussians."""
     from sklearn.mixture import GaussianMixture
     from threadpoolctl import threadpool_limits
-    with threadpool_limits(1): fitted = GaussianMixture(parts, random_state=seed, reg_covar=1e-4, max_iter=200).fit(np.asarray(codes, np.float64))
-    return torch.from_numpy(np.random.default_rng(seed).permutation(fitted.sample(n)[0]).astype(np.float32))  # sklearn sorts them by Gaussian
+    mixture = GaussianMixture(parts, random_state=seed, reg_covar=1e-4, max_iter=200)
+    with threadpool_limits(1):
+        mixture.fit(np.asarray(codes, np.float64))
+    drawn, _ = mixture.sample(n)
+    mixed = np.random.default_rng(seed).permutation(drawn)  # sklearn sorts them by Gaussian
+    return torch.from_numpy(mixed.astype(np.float32))
 
 # %% ../nbs/05_sample.ipynb #read-samples
 def read_samples(
     run_dir,    # A run folder
-)->dict:        # z float32 (n, D) and grids uint8 (n, 16, 16) of the prior; gaussian, mixture and test, uint8 (n, 16, 16)
+)->dict:        # z float32 (n, D) and grids uint8 (n, 16, 16) of the prior; gaussian, mixture, test, uint8 (n, 16, 16)
     "The arrays of samples.npz; RunError where the run was not sampled yet."
     return read_arrays(run_dir, "samples", "sample")
 
-NAMES = dict(prior="drawn from the prior", gaussian="from a Gaussian fitted to codes", mixture=f"from a mixture of {GAUSSIANS}", test="real test grids")
-
 # %% ../nbs/05_sample.ipynb #figure-samples
+NAMES = {
+    "prior": "drawn from the prior",
+    "gaussian": "from a Gaussian fitted to codes",
+    "mixture": f"from a mixture of {GAUSSIANS}",
+    "test": "real test grids",
+}
+
 def figure_samples(
     run_dir,     # A sampled run
     n:int=64,    # How many of each, at most
 ):               # matplotlib Figure
     "Samples of the prior and of what was fitted to the codes, and beside them as many test grids."
-    held = read_samples(run_dir)
+    arrays = read_samples(run_dir)
     fig = new_figure(9.8, 10.4)
     for ax, (name, title) in zip(fig.subplots(2, 2).flat, NAMES.items()):
-        ax.imshow(picture(held["grids" if name == "prior" else name][:n], cols=8, scale=4, gap=4), interpolation="nearest"); ax.set_title(title, fontsize=10); ax.axis("off")
+        grids = arrays["grids" if name == "prior" else name][:n]
+        ax.imshow(picture(grids, cols=8, scale=4, gap=4), interpolation="nearest")
+        ax.set_title(title, fontsize=10)
+        ax.axis("off")
     return fig
+
+# %% ../nbs/05_sample.ipynb #figure-histograms
+def _draw_histograms(ax, report, key, ticks):
+    "One histogram of each set: test grids as bars, samples as markers."
+    at = np.arange(len(ticks))
+    ax.bar(at, report["test"][key], color="lightgray", label=NAMES["test"])
+    for name, marker in dict(prior="o", gaussian="x", mixture="+").items():
+        ax.plot(at, report[name][key], marker, ms=5, label=NAMES[name])
+    ax.set_xticks(at, ticks, fontsize=7)
 
 def figure_histograms(
     run_dir,     # A sampled run
@@ -146,14 +228,37 @@ def figure_histograms(
     "Colors and sizes of the components, of samples and of real grids."
     (report,) = read_run(run_dir, "samples")
     fig = new_figure(10, 3)
-    for ax, key, ticks, label in zip(fig.subplots(1, 2), ("color_shares", "size_shares"), (range(1, N_COLORS), SIZES), ("color", "cells")):
-        at = np.arange(len(ticks))
-        ax.bar(at, report["test"][key], color="lightgray", label=NAMES["test"])
-        for name, marker in zip(("prior", "gaussian", "mixture"), "ox+"): ax.plot(at, report[name][key], marker, ms=5, label=NAMES[name])
-        ax.set_xticks(at, ticks, fontsize=7); ax.set(xlabel=f"{label} of a component", ylabel="share of the components"); ax.legend(fontsize=7)
+    by_color, by_size = fig.subplots(1, 2)
+    _draw_histograms(by_color, report, "color_shares", range(1, N_COLORS))
+    _draw_histograms(by_size, report, "size_shares", SIZES)
+    by_color.set_xlabel("color of a component")
+    by_size.set_xlabel("cells of a component")
+    for ax in (by_color, by_size):
+        ax.set_ylabel("share of the components")
+        ax.legend(fontsize=7)
     return fig
 
 # %% ../nbs/05_sample.ipynb #sample
+def _fitted_samples(vae, grids, n, seed):
+    "Decoded draws of a Gaussian and of a mixture fitted to the codes of grids, and how many codes those were."
+    mean, sd = (v.cpu() for v in vae.encode(grids, scales=True))
+    codes = mean + sd*torch.randn(mean.shape, generator=rng("sample", seed, 2))
+    sets = {}
+    for name, parts in dict(gaussian=1, mixture=GAUSSIANS).items():
+        z = draw_like(codes, min(parts, len(codes)), n, seed)
+        sets[name] = vae.decode(z).cpu()
+    return sets, len(codes)
+
+def _write_samples(run_dir, z, sets, report):
+    "samples.npz, samples.json, the figures, and the report of a run that was evaluated."
+    arrays = dict(z=z, grids=sets["prior"], gaussian=sets["gaussian"], mixture=sets["mixture"], test=sets["test"])
+    arrays = {name: array.numpy() for name, array in arrays.items()}
+    write_atomic(run_dir/"samples.npz", lambda f: np.savez_compressed(f, **arrays))
+    write_json(run_dir/"samples.json", report)
+    save_figure(figure_samples(run_dir), run_dir, "samples")
+    save_figure(figure_histograms(run_dir), run_dir, "sample_histograms")
+    if (run_dir/"metrics.json").exists(): write_report(run_dir)
+
 def sample(
     run_dir,             # A run folder with a finished training
     n:int=1000,          # How many grids of each set
@@ -162,22 +267,23 @@ def sample(
     wandb:str="auto",    # Weights & Biases: auto, online, offline or disabled
     say=print,           # Told what happens
 )->dict:                 # What samples.json holds
-    "Decode draws of the prior and of densities fitted to codes: samples.npz, samples.json, figures and the report; RunError, DatasetError or CheckpointError say what is in the way."
-    run_dir, (config,) = Path(run_dir), read_run(run_dir, "config")
-    vae, corpus = load(run_dir, pick_device(device)), run_corpus(config)
+    """Decode draws of the prior and of densities fitted to codes: samples.npz, samples.json, figures and the report.
+
+    RunError, DatasetError or CheckpointError say what is in the way."""
+    (config,) = read_run(run_dir, "config")
+    run_dir = Path(run_dir)
+    vae = load(run_dir, pick_device(device))
+    corpus = run_corpus(config)
     say(f"sampling {n:,} grids from {run_dir.name}")
     z, grids = sample_prior(vae, n, rng("sample", seed))
-    mean, sd = (v.cpu() for v in vae.encode(corpus.train[:CODES], scales=True))
-    codes = mean + sd*torch.randn(mean.shape, generator=rng("sample", seed, 2))
-    fitted = {name: vae.decode(draw_like(codes, min(parts, len(codes)), n, seed)).cpu() for name, parts in dict(gaussian=1, mixture=GAUSSIANS).items()}
-    sets = dict(prior=grids) | fitted | dict(test=corpus.test[:n])
-    report = dict(seed=seed, n_codes=len(codes), gaussians=GAUSSIANS, **sample_report(sets, corpus.train[:LARGEST]))
-    write_atomic(run_dir/"samples.npz", lambda f: np.savez_compressed(f, z=z.numpy(), grids=grids.numpy(), **{name: sets[name].numpy() for name in ("gaussian", "mixture", "test")}))
-    write_json(run_dir/"samples.json", report)
-    for name, draw in dict(samples=figure_samples, sample_histograms=figure_histograms).items(): save_figure(draw(run_dir), run_dir, name)
-    if (run_dir/"metrics.json").exists(): write_report(run_dir)
+    fitted, n_codes = _fitted_samples(vae, corpus.train[:CODES], n, seed)
+    sets = dict(prior=grids, **fitted, test=corpus.test[:n])
+    measured = sample_report(sets, corpus.train[:LARGEST])
+    report = dict(seed=seed, n_codes=n_codes, gaussians=GAUSSIANS, **measured)
+    _write_samples(run_dir, z, sets, report)
     with Tracker(run_dir, {}, wandb, job="sample", run_id=config["wandb_id"]) as track:
         track.images("samples/prior", picture(grids[:64], cols=8))
-        track.summary({f"samples/{k}": v for k, v in report["prior"].items() if isinstance(v, int | float)})
+        numbers = {k: v for k, v in report["prior"].items() if isinstance(v, int | float)}
+        track.summary({f"samples/{k}": v for k, v in numbers.items()})
     say(report_table({name: report[name] for name in NAMES}))
     return report

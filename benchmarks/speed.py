@@ -1,13 +1,18 @@
-"""Training speed against plain reference implementations, and over threads, batch sizes and presets: the commands behind speed.md.
+"""Training speed against plain reference implementations, and over threads, batch sizes and presets: the commands
+behind speed.md.
 
-    PYTHONPATH=FOLDER python benchmarks/speed.py pairs [--corpus corpus.npz] [--threads 1 2] [--rounds 5]     # FOLDER: see reference_pythae.py; without pythae, its rows are left out
+    PYTHONPATH=FOLDER python benchmarks/speed.py pairs [--corpus corpus.npz] [--threads 1 2] [--rounds 5]
     python benchmarks/speed.py scaling [--corpus corpus.npz] [--threads 1 2]
     python benchmarks/speed.py processes [--rounds 3]
 
-pairs: preset `reference`, as the package trains it, as reference_loader.py does and as reference_pythae.py does: the same grids, networks, loss and batch size, each in a process of its own, in turns. A round is an epoch over the first
---grids grids. Augmented, all three turn and recolor; plain, none does. All have the environment that `arc-vae train` sets for its kernel (see execute in arc_vae.cli), except where a row says that it has none of it.
+pairs: preset `reference`, as the package trains it, as reference_loader.py does and as reference_pythae.py does: the
+same grids, networks, loss and batch size, each in a process of its own, in turns. A round is an epoch over the first
+--grids grids. Augmented, all three turn and recolor; plain, none does. All have the environment that `arc-vae train`
+sets for its kernel (see execute in arc_vae.cli), except where a row says that it has none of it. FOLDER holds pythae
+(see reference_pythae.py); without pythae, its rows are left out.
 scaling: the package alone, all cells in turns in one process.
-processes: whole small trainings, with one process of one thread, one of two, and two of one, in turns; grids a second of the second epoch.
+processes: whole small trainings, with one process of one thread, one of two, and two of one, in turns; grids a second
+of the second epoch.
 """
 import argparse
 import importlib.util
@@ -20,6 +25,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,123 +37,221 @@ from arc_vae.data import load_corpus
 from arc_vae.train import make_config, train
 from arc_vae.watch import read_log
 
-HERE, BATCH = Path(__file__).resolve().parent, 128
-BATCHES, PRESETS = (64, 128, 256, 512, 1024, 2048), ("default", "long", "reference")
+HERE = Path(__file__).resolve().parent
+BATCH = 128
+BATCHES = (64, 128, 256, 512, 1024, 2048)
+PRESETS = ("default", "long", "reference")
 BARE = dict.fromkeys(_ENVIRONMENT)  # none of it
-OURS = {True: "arc_vae, augmented", False: "arc_vae, plain"}
-SUBJECTS = [  # name, implementation, augmented, DataLoader workers, environment
-    (OURS[True], "ours", True, 0, {}), ("DataLoader, augmented", "loader", True, 0, {}), ("DataLoader with 2 workers, augmented", "loader", True, 2, {}), ("pythae, augmented", "pythae", True, 0, {}),
-    (OURS[False], "ours", False, 0, {}), ("DataLoader, plain", "loader", False, 0, {}), ("pythae, plain", "pythae", False, 0, {}),
-    ("DataLoader, augmented, bare environment", "loader", True, 0, BARE), ("pythae, augmented, bare environment", "pythae", True, 0, BARE)]
 
+
+class Subject(NamedTuple):
+    "A row of the table of pairs."
+    name: str
+    implementation: str  # "ours", "loader" or "pythae"
+    augmented: bool
+    workers: int = 0       # of the DataLoader
+    environment: dict = {}  # beyond that of arc-vae train
+
+
+OURS = {True: "arc_vae, augmented", False: "arc_vae, plain"}
+SUBJECTS = [
+    Subject(OURS[True], "ours", True),
+    Subject("DataLoader, augmented", "loader", True),
+    Subject("DataLoader with 2 workers, augmented", "loader", True, workers=2),
+    Subject("pythae, augmented", "pythae", True),
+    Subject(OURS[False], "ours", False),
+    Subject("DataLoader, plain", "loader", False),
+    Subject("pythae, plain", "pythae", False),
+    Subject("DataLoader, augmented, bare environment", "loader", True, environment=BARE),
+    Subject("pythae, augmented, bare environment", "pythae", True, environment=BARE),
+]
+WAYS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def markdown(head, rows):
+    "A table of its first line and of rows that are lists of texts."
+    lines = [head, "|---"*(head.count("|") - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+# In the processes that are measured
 
 def epochs_of(kind, grids, threads, augment, workers, folder):
     "A function that trains one more epoch."
     if kind == "ours":
-        subject = prepare(make_config("reference", batch_size=BATCH, threads=threads, device="cpu", augment_symmetries=augment, augment_colors=augment), grids)
+        cfg = make_config("reference", batch_size=BATCH, threads=threads, device="cpu",
+                          augment_symmetries=augment, augment_colors=augment)
+        subject = prepare(cfg, grids)
         return lambda: train_round(subject, len(grids)//BATCH)
     if kind == "loader":
-        from reference_loader import epochs_of
-        return epochs_of(grids, BATCH, augment, workers)
-    from reference_pythae import epochs_of
-    return epochs_of(grids, BATCH, augment, folder)
+        import reference_loader
+        return reference_loader.epochs_of(grids, BATCH, augment, workers)
+    import reference_pythae
+    return reference_pythae.epochs_of(grids, BATCH, augment, folder)
 
 
 def answer(kind, file, threads, augment, workers):
     "Answer for one implementation: an epoch at a time."
-    logging.disable(logging.INFO); torch.set_num_threads(threads); torch.manual_seed(0)
+    logging.disable(logging.INFO)
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
     grids = np.load(file)
     with tempfile.TemporaryDirectory() as folder:
         epoch = epochs_of(kind, grids, threads, augment, workers, folder)
-        def done():
-            start = time.perf_counter(); epoch()
+
+        def timed():
+            start = time.perf_counter()
+            epoch()
             return dict(train=dict(grids=len(grids), seconds=time.perf_counter() - start))
-        serve(dict(warm=done, round=done))
+        serve(dict(warm=timed, round=timed))
+
+
+def cell_name(cell):
+    "What a worker is asked for a cell of the scaling table."
+    return " ".join(map(str, cell))
 
 
 def answer_cells(file, cells):
     "Answer for every cell of the scaling table: seconds of single steps, about a second of them."
-    grids, known = np.load(file), {}
+    grids = np.load(file)
+    subjects = {}
+
+    def prepared(preset, batch):
+        "A subject that has made its first step."
+        if (preset, batch) not in subjects:
+            subjects[preset, batch] = prepare(make_config(preset, batch_size=batch, device="cpu"), grids)
+            train_round(subjects[preset, batch], 1)
+        return subjects[preset, batch]
+
     def measured(preset, threads, batch):
         with using_threads(threads):
-            if (preset, batch) not in known: train_round(known.setdefault((preset, batch), prepare(make_config(preset, batch_size=batch, device="cpu"), grids)), 1)
-            subject = known[preset, batch]
+            subject = prepared(preset, batch)
             first = train_round(subject, 1)["seconds"]
             return train_round(subject, max(2, math.ceil(1/first)))["steps"]
-    serve({" ".join(map(str, cell)): lambda cell=cell: measured(*cell) for cell in cells})
+    serve({cell_name(cell): lambda cell=cell: measured(*cell) for cell in cells})
 
 
 def started(stack, name, call, environment):
     "A worker in which a function of this file answers."
     code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import speed; speed.{call}"
-    return stack.enter_context(Worker(name, [sys.executable, "-c", code], {k: os.environ.get(k, v) for k, v in _ENVIRONMENT.items()} | dict(TQDM_DISABLE="1") | environment))
+    of_kernel = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
+    worker = Worker(name, [sys.executable, "-c", code], of_kernel | dict(TQDM_DISABLE="1") | environment)
+    return stack.enter_context(worker)
 
 
-def say(line): print(line, file=sys.stderr, flush=True)
+# Tables
+
+def installed_subjects():
+    "All subjects whose implementation can be imported."
+    if importlib.util.find_spec("pythae"): return SUBJECTS
+    say("pythae is not installed and left out; reference_pythae.py says how to install it")
+    return [s for s in SUBJECTS if s.implementation != "pythae"]
+
+
+def measured_speeds(subjects, threads, file, rounds):
+    "Name of a subject -> grids a second in each round; all subjects in turns."
+    with ExitStack() as stack:
+        workers = []
+        for s in subjects:
+            call = f"answer({s.implementation!r}, {file!r}, {threads}, {s.augmented}, {s.workers})"
+            workers.append(started(stack, s.name, call, s.environment))
+        _, found = alternate(workers, rounds, say)
+    return {s.name: [speed(done["train"]) for done in results] for s, results in zip(subjects, found)}
+
+
+def pair_cells(subject, speeds):
+    "Its grids a second, and how many times as fast ours is."
+    median = f"{statistics.median(speeds[subject.name]):,.0f}"
+    if subject.implementation == "ours": return [median, ""]
+    ratio = paired_ratio(speeds[OURS[subject.augmented]], speeds[subject.name])
+    return [median, f"**{ratio['median']:.2f}** ({ratio['p10']:.2f}-{ratio['p90']:.2f})"]
 
 
 def pairs(file, args):
     "For each thread count: grids a second of every subject, and how many times as fast ours is."
-    subjects = [s for s in SUBJECTS if s[1] != "pythae" or importlib.util.find_spec("pythae")]
-    if len(subjects) < len(SUBJECTS): say("pythae is not installed and left out; reference_pythae.py says how to install it")
-    columns = []
+    subjects = installed_subjects()
+    head = "| |"
+    rows = {s.name: [s.name] for s in subjects}
     for threads in args.threads:
-        with ExitStack() as stack:
-            workers = [started(stack, name, f"answer({kind!r}, {file!r}, {threads}, {augment}, {loaders})", environment) for name, kind, augment, loaders, environment in subjects]
-            _, found = alternate(workers, args.rounds, say)
-        speeds = {s[0]: [speed(done["train"]) for done in each] for s, each in zip(subjects, found)}
-        column = {}
-        for name, kind, augment, *_ in subjects:
-            column[name] = f"{statistics.median(speeds[name]):,.0f}"
-            if kind != "ours": r = paired_ratio(speeds[OURS[augment]], speeds[name]); column[name] += f" | **{r['median']:.2f}** ({r['p10']:.2f}-{r['p90']:.2f})"
-            else: column[name] += " | "
-        columns.append(column)
-    lines = ["| | " + " | ".join(f"{t} thread{'s'*(t > 1)}, grids/s | arc_vae is as many times as fast" for t in args.threads) + " |", "|---"*(2*len(columns) + 1) + "|"]
-    return "\n".join(lines + [f"| {s[0]} | " + " | ".join(c[s[0]] for c in columns) + " |" for s in subjects])
+        speeds = measured_speeds(subjects, threads, file, args.rounds)
+        head += f" {threads} thread{'s'*(threads > 1)}, grids/s | arc_vae is as many times as fast |"
+        for s in subjects:
+            rows[s.name] += pair_cells(s, speeds)
+    return markdown(head, rows.values())
 
 
 def scaling(file, args):
     "Grids a second over batch sizes, a row for each preset and thread count."
-    cells, steps = [(p, t, b) for p in PRESETS for t in args.threads for b in BATCHES], {}
+    cells = [(preset, threads, batch) for preset in PRESETS for threads in args.threads for batch in BATCHES]
+    steps = {cell: [] for cell in cells}
     with ExitStack() as stack:
         worker = started(stack, "scaling", f"answer_cells({file!r}, {cells!r})", {})
         for r in range(args.passes):
-            for cell in cells if r%2 == 0 else reversed(cells): steps.setdefault(cell, []).extend(worker.ask(" ".join(map(str, cell))))
+            for cell in cells if r%2 == 0 else reversed(cells):
+                steps[cell] += worker.ask(cell_name(cell))
             say(f"pass {r + 1} of {args.passes}")
-    lines = ["| grids/s | threads | " + " | ".join(f"batch {b}" for b in BATCHES) + " |", "|---"*(len(BATCHES) + 2) + "|"]
-    return "\n".join(lines + [f"| `{p}` | {t} | " + " | ".join(f"{b/statistics.median(steps[p, t, b]):,.0f}" for b in BATCHES) + " |" for p in PRESETS for t in args.threads])
+    rows = []
+    for preset in PRESETS:
+        for threads in args.threads:
+            medians = [statistics.median(steps[preset, threads, batch]) for batch in BATCHES]
+            speeds = [f"{batch/seconds:,.0f}" for batch, seconds in zip(BATCHES, medians)]
+            rows.append([f"`{preset}`", str(threads), *speeds])
+    return markdown("| grids/s | threads | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |", rows)
 
 
-def processes(args):
+def processes(file, args):
     "Grids a second with threads and with processes, for two presets."
-    ways, found = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}, {}
+    presets = ("default", "reference")
+    found = {(preset, way): [] for preset in presets for way in WAYS}
     with tempfile.TemporaryDirectory() as place:
         for r in range(args.rounds):
-            for preset in ("default", "reference"):
-                for name, (n, threads) in ways.items():
-                    run = Path(place)/f"{preset}-{n}-{threads}-{r}"
-                    train(make_config(preset, n_corpus=8_000, epochs=2, processes=n, threads=threads, device="cpu", wandb="disabled"), run, say=lambda line: None)
-                    found.setdefault((preset, name), []).append(read_log(run)[1]["grids_per_second"])
+            for preset, way in found:
+                n, threads = WAYS[way]
+                run = Path(place)/f"{preset}-{n}-{threads}-{r}"
+                cfg = make_config(preset, n_corpus=8_000, epochs=2, processes=n, threads=threads, device="cpu",
+                                  wandb="disabled")
+                train(cfg, run, say=lambda line: None)
+                found[preset, way].append(read_log(run)[1]["grids_per_second"])
             say(f"round {r + 1} of {args.rounds}")
-    lines = ["| grids/s | " + " | ".join(ways) + " |", "|---"*(len(ways) + 1) + "|"]
-    return "\n".join(lines + [f"| `{p}` | " + " | ".join(f"{statistics.median(found[p, w]):,.0f}" for w in ways) + " |" for p in ("default", "reference")])
+    rows = [[f"`{preset}`", *(f"{statistics.median(found[preset, way]):,.0f}" for way in WAYS)] for preset in presets]
+    return markdown("| grids/s | " + " | ".join(WAYS) + " |", rows)
+
+
+TABLES = dict(pairs=pairs, scaling=scaling, processes=processes)
+
+
+def read_grids(parser, args):
+    "As many training grids as the table needs."
+    n = args.grids//BATCH*BATCH if args.table == "pairs" else max(BATCHES)
+    grids = load_corpus(args.corpus).train[:n].numpy() if args.corpus else make_grids(n)[0]
+    if len(grids) < n: parser.error(f"--corpus: expected at least {n} training grids, found {len(grids)}")
+    return grids
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("pairs", "scaling", "processes"))
-    parser.add_argument("--corpus", help="a corpus .npz; without one, grids are generated"); parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--grids", type=int, default=1024, help="of an epoch, for pairs"); parser.add_argument("--rounds", type=int, default=5, help="for pairs"); parser.add_argument("--passes", type=int, default=2, help="for scaling")
+    parser.add_argument("table", choices=tuple(TABLES))
+    parser.add_argument("--corpus", help="a corpus .npz; without one, grids are generated")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--grids", type=int, default=1024, help="of an epoch, for pairs")
+    parser.add_argument("--rounds", type=int, default=5, help="for pairs")
+    parser.add_argument("--passes", type=int, default=2, help="for scaling")
     args = parser.parse_args()
     if args.grids < BATCH: parser.error(f"--grids: expected at least {BATCH}")
-    n = args.grids//BATCH*BATCH if args.table == "pairs" else max(BATCHES)
-    grids = load_corpus(args.corpus).train[:n].numpy() if args.corpus else make_grids(n)[0]
-    if len(grids) < n: parser.error(f"--corpus: expected at least {n} training grids, found {len(grids)}")
-    load, start = os.getloadavg()[0], time.perf_counter()
+    grids = read_grids(parser, args)
+    load_before = os.getloadavg()[0]
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
-        np.save(file := f"{place}/grids.npy", grids)
-        text = processes(args) if args.table == "processes" else (pairs if args.table == "pairs" else scaling)(file, args)
-    print(f"{text}\n\n{os.cpu_count()} CPUs ({torch.backends.cpu.get_cpu_capability()}), load {load:.1f} before and {os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
+        file = f"{place}/grids.npy"
+        np.save(file, grids)
+        text = TABLES[args.table](file, args)
+    print(f"{text}\n\n{os.cpu_count()} CPUs ({torch.backends.cpu.get_cpu_capability()}), load {load_before:.1f} before "
+          f"and {os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    main()

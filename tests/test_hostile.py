@@ -1,4 +1,6 @@
-"""Files that were damaged, made by something else, or made to hurt: each is refused in one clear line, quickly and in little memory, and no code in them runs."""
+"""Files that were damaged, made by something else, or made to hurt: each is refused in one clear line, quickly and in
+little memory, and no code in them runs."""
+import io
 import json
 import os
 import pickle
@@ -20,8 +22,8 @@ from numpy.lib import format as npy
 
 from arc_vae.checkpoint import CheckpointError, load, load_halves, read_checkpoint, verify
 from arc_vae.data import DatasetError, load_corpus
-from arc_vae.evaluate import read_arrays, read_run
-from arc_vae.train import PRESETS, ConfigError, RunError, TrainConfig, make_config, resumed_config, small_run
+from arc_vae.evaluate import read_arrays, read_run, run_corpus
+from arc_vae.train import PRESETS, ConfigError, RunError, TrainConfig, make_config, resumed_config, small_run, train
 
 RAN = "code of a file was run"
 
@@ -31,302 +33,658 @@ class Payload:
     def __reduce__(self): return (print, (RAN,))
 
 
+# Corpora: a good one as arrays and as bytes, and ways to make a bad one of it
+
 def header(shape, descr="|u1", order=False, version=(1, 0)):
-    "The header of an .npy that claims what it likes."
-    text = repr(dict(descr=descr, fortran_order=order, shape=shape)).encode() if not isinstance(shape, bytes) else shape
+    "The header of an .npy that claims what it likes; bytes instead of a shape are its whole text."
+    text = shape if isinstance(shape, bytes) else repr(dict(descr=descr, fortran_order=order, shape=shape)).encode()
     text += b" "*(-(len(text) + 11)%64) + b"\n"
-    return b"\x93NUMPY" + bytes(version) + len(text).to_bytes(2 if version == (1, 0) else 4, "little") + text
+    length_bytes = 2 if version == (1, 0) else 4
+    return b"\x93NUMPY" + bytes(version) + len(text).to_bytes(length_bytes, "little") + text
 
 
-def corpora(folder):
-    "name -> a bad corpus and what its refusal must say."
+def good_grids():
+    "Twenty grids with a few colored cells, uint8 (20, 16, 16)."
     rng = np.random.default_rng(0)
-    g = ((rng.random((20, 16, 16)) < .07)*rng.integers(1, 10, (20, 16, 16))).astype(np.uint8)
-    good, data = dict(train=g, val=g, test=g), g.tobytes()
-    np.savez_compressed(folder/"good.npz", **good)
-    np.savez(folder/"stored.npz", **good)
-    raw, stored, table = (folder/"good.npz").read_bytes(), bytearray((folder/"stored.npz").read_bytes()), {}
-
-    def arrays(name, words, **changed):
-        np.savez(folder/f"{name}.npz", **{k: v for k, v in (good | changed).items() if v is not None}); table[name] = words
-    def content(name, words, data):
-        (folder/f"{name}.npz").write_bytes(data); table[name] = words
-    def members(name, words, method=zipfile.ZIP_DEFLATED, **changed):
-        whole = {f"{k}.npy": header(v.shape) + v.tobytes() for k, v in good.items()} | {f"{k}.npy": v for k, v in changed.items()}
-        with zipfile.ZipFile(folder/f"{name}.npz", "w", method) as z:
-            for k, v in whole.items(): z.writestr(k, v)
-        table[name] = words
-
-    content("empty", "expected an .npz", b""); content("text", "expected an .npz", b"train,val,test\n"); content("html", "expected an .npz", b"<!doctype html><p>404")
-    content("one_npy", "expected an .npz", header(g.shape) + data); content("pickle", "expected an .npz", pickle.dumps(Payload()))
-    for share in (.02, .3, .6, .9, .999): content(f"cut{share}", "expected an .npz", raw[:int(len(raw)*share)])
-    content("no_beginning", "", raw[len(raw)//2:])
-    for at in (100, 200, len(stored)//2):
-        flipped = bytearray(stored); flipped[at] ^= 0x10; content(f"flip{at}", "damaged", bytes(flipped))
-    for name, where in dict(local=raw.index(b"PK\3\4"), central=raw.index(b"PK\1\2"), end=raw.index(b"PK\5\6")).items():
-        broken = bytearray(raw); broken[where + 2:where + 10] = b"\xff"*8; content(f"header_{name}", "", bytes(broken))
-    arrays("float", "found float64", train=g.astype(float)); arrays("int64", "found int64", val=g.astype(np.int64)); arrays("bool", "found bool", test=g > 0)
-    arrays("words", "found <U3", train=g.astype(str)); arrays("big_endian", "found >u2", train=g.astype(">u2")); arrays("complex", "found complex64", val=g.astype(np.complex64))
-    arrays("fields", "found [('color', 'u1')]", train=g.view([("color", "u1")])); arrays("dates", "found datetime64", test=g.astype("datetime64[s]"))
-    arrays("objects", "found object", train=np.array([Payload()]*20, dtype=object)); arrays("object_in_factors", "found object", train_factors=np.array([Payload()], dtype=object))
-    arrays("narrow", "found uint8 (20, 16, 15)", test=g[:, :, :15]); arrays("flat", "found uint8 (20, 256)", val=g.reshape(20, 256)); arrays("one_grid", "found uint8 (16, 16)", train=g[0])
-    arrays("nothing_in_it", "found uint8 (0, 16, 16)", val=g[:0]); arrays("number", "found uint8 ()", train=np.uint8(3))
-    arrays("color_10", "expected colors 0-9, found 10 in grid 7", train=np.where(np.arange(20)[:, None, None] == 7, 10, g).astype(np.uint8)); arrays("color_255", "found 255", test=255 - g*0)
-    arrays("no_test", "member 'test' is missing", test=None); arrays("typo", "did you mean 'trian'", train=None, trian=g); arrays("factors_rows", "expected 20 rows", val_factors=np.zeros((3, 4, 7), np.int8))
-    np.savez(folder/"other.npz", weights=g); table["other"] = "member 'train' is missing"
-    np.savez(folder/"few_images.npz", images=g[:9]); table["few_images"] = "at least 10 grids"
-    members("claims_much", "at most", train=header((1 << 40, 16, 16)) + data); members("claims_more_than_it_has", "its header claims", train=header((21, 16, 16)) + data)
-    members("claims_less", "its header claims", train=header((19, 16, 16)) + data); members("negative", "expected uint8", train=header((-20, 16, 16)) + data)
-    members("huge_number", "at most", train=header((10**30, 16, 16))); members("true_many", "", train=header((True, 16, 16)) + data[:256]); members("header_of_code", "damaged", train=header(b"__import__('os').getcwd()"))
-    members("header_too_long", "damaged", train=header(b"{" + b"'a':1,"*5000 + b"}")); members("header_nested", "damaged", train=header(b"("*9000 + b")"*9000)); members("npy_9", "damaged", train=b"\x93NUMPY\x09\x00" + data)
-    members("header_of_a_gigabyte", "damaged", train=b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + bytes(60 << 20)); members("member_empty", "damaged", train=b"")
-    members("nested", "damaged", train=raw); members("bzip2", "found compression 12", zipfile.ZIP_BZIP2); members("lzma", "found compression 14", zipfile.ZIP_LZMA)
-    members("bomb", "expected grids that differ", train=header((1_200_000, 16, 16)) + bytes(1_200_000*256))
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(folder/"twice.npz", "w") as z:
-        for k in ("train", "val", "test", "train"): z.writestr(f"{k}.npy", header(g.shape) + data)
-    table["twice"] = "is there twice"
-    with zipfile.ZipFile(folder/"many.npz", "w") as z:
-        for i in range(20_000): z.writestr(f"{i}.npy", b"")
-    table["many"] = "expected a handful of members"
-    encrypted = bytearray(raw)
-    for i in range(len(raw)):
-        if raw[i:i + 4] == b"PK\1\2": encrypted[i + 8] |= 1
-        if raw[i:i + 4] == b"PK\3\4": encrypted[i + 6] |= 1
-    content("encrypted", "damaged", bytes(encrypted))
-    (folder/"folder.npz").mkdir(); os.mkfifo(folder/"pipe.npz"); (folder/"loop.npz").symlink_to("loop.npz")
-    table |= dict(folder="found a folder", pipe="found something that is no file", loop="", gone="no such file")
-    table["x"*300] = ""
-    return table | shards(folder, good, raw, bytes(stored))
+    return ((rng.random((20, 16, 16)) < .07)*rng.integers(1, 10, (20, 16, 16))).astype(np.uint8)
 
 
-def shards(folder, good, raw, stored):
-    "name -> a bad folder of shards, or a bad file that would be mapped, and what its refusal must say."
-    table, factors = {}, {f"{s}_factors": np.zeros((20, 4, 7), np.int8) for s in good}
+def file_bytes(save, arrays):
+    "What np.savez or np.savez_compressed would write."
+    file = io.BytesIO()
+    save(file, **arrays)
+    return file.getvalue()
 
-    def shards(name, words, second, **first):
-        (folder/f"{name}.npz").mkdir()
-        np.savez(folder/f"{name}.npz"/"0.npz", **good, **first); np.savez_compressed(folder/f"{name}.npz"/"2.npz", **good, **first)
-        if isinstance(second, bytes): (folder/f"{name}.npz"/"1.npz").write_bytes(second)
-        else: np.savez(folder/f"{name}.npz"/"1.npz", **good | second)
-        table[name] = words
-    def content(name, words, data): (folder/f"{name}.npz").write_bytes(data); table[name] = words
 
-    grids, names = stored.index(b"NUMPY") + 1000, stored.index(b"PK\1\2")
-    flipped = bytearray(stored); flipped[grids] ^= 1
-    shards("shard_empty", "1.npz: expected an .npz", b""); shards("shard_cut", "1.npz: expected an .npz", raw[:len(raw)//2]); shards("shard_pickle", "1.npz: expected an .npz", pickle.dumps(Payload()))
-    shards("shard_checksum", "1.npz: member 'train': cannot be read, the file is damaged (BadZipFile: Bad CRC-32", bytes(flipped)); shards("shard_short", "1.npz: ", stored[:grids] + stored[grids + 500:])
-    shards("shard_narrow", "1.npz: member 'test': expected uint8 (N, 16, 16), found uint8 (20, 16, 9)", dict(test=good["test"][:, :, :9])); shards("shard_none", "1.npz: member 'val': expected uint8", dict(val=good["val"][:0]))
-    shards("shard_color", "1.npz: member 'train': expected colors 0-9, found 12", dict(train=good["train"] + 12)); shards("shard_objects", "1.npz: member 'train': expected uint8", dict(train=np.array([Payload()]*20, dtype=object)))
-    shards("shard_factors", "1.npz: member 'val_factors': expected int8 (N, 4, 7) like 0.npz, found int8 (N, 6, 7)", factors | dict(val_factors=np.zeros((20, 6, 7), np.int8)), **factors)
-    for name in ("shards_none", "shards_text", "shards_hidden", "shards_folder"): (folder/f"{name}.npz").mkdir(); table[name] = "found a folder without any"
-    (folder/"shards_text.npz"/"train.txt").write_text("grids"); (folder/"shards_hidden.npz"/"._0.npz").write_bytes(b"what a Mac leaves behind")
-    (folder/"shards_folder.npz"/"0.npz").mkdir(); table["shards_folder"] = "0.npz: expected an .npz file, found a folder"
-    sizes = bytearray(stored); sizes[names + 20:names + 24] = (1000).to_bytes(4, "little"); content("stored_less_than_claimed", "member 'train': cannot be read", bytes(sizes))
-    extra = bytearray(stored); extra[28:30] = (20 + 64).to_bytes(2, "little"); content("stored_elsewhere", "member 'train': ", bytes(extra))
-    return table
+GRIDS = good_grids()
+DATA = GRIDS.tobytes()
+GOOD = dict(train=GRIDS, val=GRIDS, test=GRIDS)
+PACKED = file_bytes(np.savez_compressed, GOOD)
+STORED = file_bytes(np.savez, GOOD)
+LOCAL = PACKED.index(b"PK\3\4")    # the first member
+CENTRAL = PACKED.index(b"PK\1\2")  # the first entry of the list of members
+END = PACKED.index(b"PK\5\6")      # the end of that list
+FIRST_GRIDS = STORED.index(b"NUMPY") + 1000  # well inside the data of the first member
+DIRECTORY = STORED.index(b"PK\1\2")          # the first entry of the list of members
+FACTORS = {f"{split}_factors": np.zeros((20, 4, 7), np.int8) for split in GOOD}
+OBJECTS = np.array([Payload()]*20, dtype=object)
 
+
+def replaced(data, at, new):
+    "Bytes, some of which are others."
+    return data[:at] + new + data[at + len(new):]
+
+
+def flipped(data, at, bits):
+    "Bytes with some bits of one of them turned over."
+    return replaced(data, at, bytes([data[at] ^ bits]))
+
+
+def share_of(data, share):
+    "The beginning of a file."
+    return data[:int(len(data)*share)]
+
+
+def encrypted(data):
+    "A zip whose members all say that they are encrypted."
+    out = bytearray(data)
+    for i in range(len(data)):
+        if data[i:i + 4] == b"PK\1\2": out[i + 8] |= 1
+        if data[i:i + 4] == b"PK\3\4": out[i + 6] |= 1
+    return bytes(out)
+
+
+def content(data):
+    "A writer of these bytes."
+    return lambda path: path.write_bytes(data)
+
+
+def arrays(**changes):
+    "A writer of the good corpus with other arrays; None leaves one out."
+    kept = {name: array for name, array in (GOOD | changes).items() if array is not None}
+    return lambda path: np.savez(path, **kept)
+
+
+def members(method=zipfile.ZIP_DEFLATED, **changes):
+    "A writer of the good corpus with other bytes as its members."
+    whole = {name: header(array.shape) + array.tobytes() for name, array in GOOD.items()} | changes
+
+    def write(path):
+        with zipfile.ZipFile(path, "w", method) as z:
+            for name, data in whole.items():
+                z.writestr(f"{name}.npy", data)
+    return write
+
+
+def shards(second, **first):
+    "A writer of a folder of three shards, the second of bytes or with other arrays; all but that one with more arrays."
+    def write(path):
+        path.mkdir()
+        np.savez(path/"0.npz", **GOOD, **first)
+        np.savez_compressed(path/"2.npz", **GOOD, **first)
+        if isinstance(second, bytes):
+            (path/"1.npz").write_bytes(second)
+        else:
+            np.savez(path/"1.npz", **GOOD | second)
+    return write
+
+
+def folder_with(name, data):
+    "A writer of a folder that holds one file."
+    def write(path):
+        path.mkdir()
+        (path/name).write_bytes(data)
+    return write
+
+
+def nothing(path):
+    "Where there is no file."
+
+
+def folder_in_folder(path):
+    "A folder of shards whose only shard is a folder."
+    (path/"0.npz").mkdir(parents=True)
+
+
+def member_twice(path):
+    "A zip may hold two members of one name."
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "w") as z:
+        for name in ("train", "val", "test", "train"):
+            z.writestr(f"{name}.npy", header(GRIDS.shape) + DATA)
+
+
+def many_members(path):
+    "Twenty thousand empty members."
+    with zipfile.ZipFile(path, "w") as z:
+        for i in range(20_000):
+            z.writestr(f"{i}.npy", b"")
+
+
+def header_of_a_gigabyte(path):
+    "An .npy whose header says that it is a gigabyte long."
+    members(train=b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + bytes(60 << 20))(path)
+
+
+def bomb(path):
+    "300 MB of black grids, packed into little."
+    members(train=header((1_200_000, 16, 16)) + bytes(1_200_000*256))(path)
+
+
+COLOR_10 = np.where(np.arange(20)[:, None, None] == 7, 10, GRIDS).astype(np.uint8)
+NESTED = b"("*9000 + b")"*9000
+NO_NPZ = "expected an .npz"
+BAD_CHECKSUM = "1.npz: member 'train': cannot be read, the file is damaged (BadZipFile: Bad CRC-32"
+NO_SHARDS = "found a folder without any"
+CORPORA = {  # name: (what the refusal must say, what writes the file)
+    "empty": (NO_NPZ, content(b"")),
+    "text": (NO_NPZ, content(b"train,val,test\n")),
+    "html": (NO_NPZ, content(b"<!doctype html><p>404")),
+    "one_npy": (NO_NPZ, content(header(GRIDS.shape) + DATA)),
+    "pickle": (NO_NPZ, content(pickle.dumps(Payload()))),
+    "cut0.02": (NO_NPZ, content(share_of(PACKED, .02))),
+    "cut0.3": (NO_NPZ, content(share_of(PACKED, .3))),
+    "cut0.6": (NO_NPZ, content(share_of(PACKED, .6))),
+    "cut0.9": (NO_NPZ, content(share_of(PACKED, .9))),
+    "cut0.999": (NO_NPZ, content(share_of(PACKED, .999))),
+    "no_beginning": ("", content(PACKED[len(PACKED)//2:])),
+    "flip100": ("damaged", content(flipped(STORED, 100, 0x10))),
+    "flip200": ("damaged", content(flipped(STORED, 200, 0x10))),
+    "flip_middle": ("damaged", content(flipped(STORED, len(STORED)//2, 0x10))),
+    "header_local": ("", content(replaced(PACKED, LOCAL + 2, b"\xff"*8))),
+    "header_central": ("", content(replaced(PACKED, CENTRAL + 2, b"\xff"*8))),
+    "header_end": ("", content(replaced(PACKED, END + 2, b"\xff"*8))),
+    "encrypted": ("damaged", content(encrypted(PACKED))),
+
+    "float": ("found float64", arrays(train=GRIDS.astype(float))),
+    "int64": ("found int64", arrays(val=GRIDS.astype(np.int64))),
+    "bool": ("found bool", arrays(test=GRIDS > 0)),
+    "words": ("found <U3", arrays(train=GRIDS.astype(str))),
+    "big_endian": ("found >u2", arrays(train=GRIDS.astype(">u2"))),
+    "complex": ("found complex64", arrays(val=GRIDS.astype(np.complex64))),
+    "fields": ("found [('color', 'u1')]", arrays(train=GRIDS.view([("color", "u1")]))),
+    "dates": ("found datetime64", arrays(test=GRIDS.astype("datetime64[s]"))),
+    "objects": ("found object", arrays(train=OBJECTS)),
+    "object_in_factors": ("found object", arrays(train_factors=np.array([Payload()], dtype=object))),
+    "narrow": ("found uint8 (20, 16, 15)", arrays(test=GRIDS[:, :, :15])),
+    "flat": ("found uint8 (20, 256)", arrays(val=GRIDS.reshape(20, 256))),
+    "one_grid": ("found uint8 (16, 16)", arrays(train=GRIDS[0])),
+    "nothing_in_it": ("found uint8 (0, 16, 16)", arrays(val=GRIDS[:0])),
+    "number": ("found uint8 ()", arrays(train=np.uint8(3))),
+    "color_10": ("expected colors 0-9, found 10 in grid 7", arrays(train=COLOR_10)),
+    "color_255": ("found 255", arrays(test=255 - GRIDS*0)),
+    "no_test": ("member 'test' is missing", arrays(test=None)),
+    "typo": ("did you mean 'trian'", arrays(train=None, trian=GRIDS)),
+    "factors_rows": ("expected 20 rows", arrays(val_factors=np.zeros((3, 4, 7), np.int8))),
+    "other": ("member 'train' is missing", lambda path: np.savez(path, weights=GRIDS)),
+    "few_images": ("at least 10 grids", lambda path: np.savez(path, images=GRIDS[:9])),
+
+    "claims_much": ("at most", members(train=header((1 << 40, 16, 16)) + DATA)),
+    "claims_more_than_it_has": ("its header claims", members(train=header((21, 16, 16)) + DATA)),
+    "claims_less": ("its header claims", members(train=header((19, 16, 16)) + DATA)),
+    "negative": ("expected uint8", members(train=header((-20, 16, 16)) + DATA)),
+    "huge_number": ("at most", members(train=header((10**30, 16, 16)))),
+    "true_many": ("", members(train=header((True, 16, 16)) + DATA[:256])),
+    "header_of_code": ("damaged", members(train=header(b"__import__('os').getcwd()"))),
+    "header_too_long": ("damaged", members(train=header(b"{" + b"'a':1,"*5000 + b"}"))),
+    "header_nested": ("damaged", members(train=header(NESTED))),
+    "npy_9": ("damaged", members(train=b"\x93NUMPY\x09\x00" + DATA)),
+    "header_of_a_gigabyte": ("damaged", header_of_a_gigabyte),
+    "member_empty": ("damaged", members(train=b"")),
+    "nested": ("damaged", members(train=PACKED)),
+    "bzip2": ("found compression 12", members(zipfile.ZIP_BZIP2)),
+    "lzma": ("found compression 14", members(zipfile.ZIP_LZMA)),
+    "bomb": ("expected grids that differ", bomb),
+    "twice": ("is there twice", member_twice),
+    "many": ("expected a handful of members", many_members),
+
+    "folder": ("found a folder", Path.mkdir),
+    "pipe": ("found something that is no file", os.mkfifo),
+    "loop": ("", lambda path: path.symlink_to("loop.npz")),
+    "gone": ("no such file", nothing),
+    "x"*300: ("", nothing),
+
+    "shard_empty": ("1.npz: expected an .npz", shards(b"")),
+    "shard_cut": ("1.npz: expected an .npz", shards(PACKED[:len(PACKED)//2])),
+    "shard_pickle": ("1.npz: expected an .npz", shards(pickle.dumps(Payload()))),
+    "shard_checksum": (BAD_CHECKSUM, shards(flipped(STORED, FIRST_GRIDS, 1))),
+    "shard_short": ("1.npz: ", shards(STORED[:FIRST_GRIDS] + STORED[FIRST_GRIDS + 500:])),
+    "shard_narrow": ("1.npz: member 'test': expected uint8 (N, 16, 16), found uint8 (20, 16, 9)",
+                     shards(dict(test=GRIDS[:, :, :9]))),
+    "shard_none": ("1.npz: member 'val': expected uint8", shards(dict(val=GRIDS[:0]))),
+    "shard_color": ("1.npz: member 'train': expected colors 0-9, found 12", shards(dict(train=GRIDS + 12))),
+    "shard_objects": ("1.npz: member 'train': expected uint8", shards(dict(train=OBJECTS))),
+    "shard_factors": ("1.npz: member 'val_factors': expected int8 (N, 4, 7) like 0.npz, found int8 (N, 6, 7)",
+                      shards(FACTORS | dict(val_factors=np.zeros((20, 6, 7), np.int8)), **FACTORS)),
+    "shards_none": (NO_SHARDS, Path.mkdir),
+    "shards_text": (NO_SHARDS, folder_with("train.txt", b"grids")),
+    "shards_hidden": (NO_SHARDS, folder_with("._0.npz", b"what a Mac leaves behind")),
+    "shards_folder": ("0.npz: expected an .npz file, found a folder", folder_in_folder),
+    "stored_less_than_claimed": ("member 'train': cannot be read",
+                                 content(replaced(STORED, DIRECTORY + 20, (1000).to_bytes(4, "little")))),
+    "stored_elsewhere": ("member 'train': ", content(replaced(STORED, 28, (20 + 64).to_bytes(2, "little")))),
+}
 
 CHECK = """
 import json, resource, sys, time
 from arc_vae.data import DatasetError, load_corpus
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+
 load_corpus(sys.argv[1] + "/good.npz")
-before, out = peak(), {}
+before = peak()
+out = {}
 for name in json.load(sys.stdin):
     start = time.monotonic()
-    try: load_corpus(f"{sys.argv[1]}/{name}.npz"); said = "LOADED"
-    except DatasetError as e: said = str(e)
+    try:
+        load_corpus(f"{sys.argv[1]}/{name}.npz")
+        said = "LOADED"
+    except DatasetError as e:
+        said = str(e)
     out[name] = said, time.monotonic() - start, peak() - before
 print(json.dumps(out))
 """
 
 
-def test_bad_corpora(tmp_path):
-    table = corpora(tmp_path)
-    assert len(table) >= 50
-    done = subprocess.run([sys.executable, "-c", CHECK, tmp_path], input=json.dumps(list(table)), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and RAN not in done.stdout, done.stderr
-    found = json.loads(done.stdout)
-    assert {name: said for name, (said, _, _) in found.items() if not (said.startswith(str(tmp_path)) and table[name] in said and "\n" not in said)} == {}
-    assert {name: cost for name, (_, *cost) in found.items() if cost[0] > 10 or cost[1] > 300} == {}, "seconds and megabytes"
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    "The folder of all bad corpora; name -> what a process of its own said of it, in how many seconds and megabytes."
+    folder = tmp_path_factory.mktemp("corpora")
+    (folder/"good.npz").write_bytes(PACKED)
+    for name, (_, write) in CORPORA.items():
+        write(folder/f"{name}.npz")
+    done = subprocess.run([sys.executable, "-c", CHECK, folder], input=json.dumps(list(CORPORA)),
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert RAN not in done.stdout, done.stderr
+    return folder, json.loads(done.stdout)
 
 
-def test_a_corpus_without_permission(tmp_path):
-    folder = Path(tempfile.mkdtemp(dir="/tmp")); folder.chmod(0o755)
-    np.savez(folder/"secret.npz", train=np.zeros((9, 16, 16), np.uint8))
-    for path, mode in ((folder/"secret.npz", 0), (folder, 0)):
-        path.chmod(mode)
-        me = os.geteuid()
-        if me == 0: os.seteuid(65534)  # root may read everything, so be nobody for a moment
-        try:
-            with pytest.raises(DatasetError, match="no permission"): load_corpus(folder/"secret.npz")
-        finally: os.seteuid(me)
-    folder.chmod(0o700); shutil.rmtree(folder)
+def test_no_case_got_lost():
+    assert len(CORPORA) >= 50
+    assert len(CHECKPOINT_BYTES) + len(CHECKPOINTS) > 26
 
 
-edits = st.lists(st.tuples(st.sampled_from(("flip", "set", "cut", "insert", "copy", "zero")), st.floats(0, 1), st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6)
+@pytest.mark.parametrize("name", CORPORA, ids=lambda name: name[:30])
+def test_bad_corpora(checked, name):
+    folder, found = checked
+    said, seconds, megabytes = found[name]
+    assert said.startswith(str(folder))
+    assert CORPORA[name][0] in said
+    assert "\n" not in said
+    assert seconds <= 10
+    assert megabytes <= 300
+
+
+@pytest.mark.parametrize("closed", ["file", "folder"])
+def test_a_corpus_without_permission(closed):
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    file = folder/"secret.npz"
+    np.savez(file, train=np.zeros((9, 16, 16), np.uint8))
+    (file if closed == "file" else folder).chmod(0)
+    user = os.geteuid()
+    if user == 0: os.seteuid(65534)  # root may read everything, so be nobody for a moment
+    try:
+        with pytest.raises(DatasetError, match="no permission"):
+            load_corpus(file)
+    finally:
+        os.seteuid(user)
+    folder.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+kinds = st.sampled_from(("flip", "set", "cut", "insert", "copy", "zero"))
+edits = st.lists(st.tuples(kinds, st.floats(0, 1), st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6)
 
 
 def damage(data, edits):
     "Bytes after some accidents."
     data = bytearray(data)
-    for what, where, other, value in edits:
+    for kind, where, other, value in edits:
         if not data: break
-        i, j = int(where*(len(data) - 1)), int(other*(len(data) - 1))
-        if what == "flip": data[i] ^= 1 << value%8
-        elif what == "set": data[i] = value
-        elif what == "cut": del data[i:i + 1 + j//8]
-        elif what == "insert": data[i:i] = bytes([value])*(1 + j//50)
-        elif what == "copy": data[i:i + 40] = data[j:j + 40]
-        else: data[i:i + 1 + j//20] = bytes(len(data[i:i + 1 + j//20]))
+        i = int(where*(len(data) - 1))
+        j = int(other*(len(data) - 1))
+        if kind == "flip":
+            data[i] ^= 1 << value%8
+        elif kind == "set":
+            data[i] = value
+        elif kind == "cut":
+            del data[i:i + 1 + j//8]
+        elif kind == "insert":
+            data[i:i] = bytes([value])*(1 + j//50)
+        elif kind == "copy":
+            data[i:i + 40] = data[j:j + 40]
+        else:
+            data[i:i + 1 + j//20] = bytes(len(data[i:i + 1 + j//20]))
     return bytes(data)
 
 
-relaxed = settings(max_examples=300, deadline=10_000, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(max_examples=300, deadline=10_000, derandomize=True,
+                   suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @relaxed
 @given(edits=edits, packed=st.booleans())
 def test_any_damaged_corpus(tmp_path, edits, packed):
     "Only a valid corpus or one DatasetError ever comes out."
-    g = np.arange(12*256, dtype=np.uint8).reshape(12, 16, 16)%10
-    (np.savez_compressed if packed else np.savez)(tmp_path/"c.npz", train=g, val=g[:3], test=g[:2], train_factors=np.ones((12, 4, 7), np.int8))
-    (tmp_path/"c.npz").write_bytes(damage((tmp_path/"c.npz").read_bytes(), edits))
-    try: corpus = load_corpus(tmp_path/"c.npz")
-    except DatasetError as e: assert str(e).startswith(f"{tmp_path}/c.npz: ") and "\n" not in str(e)
-    else:
-        for s in (corpus.train, corpus.val, corpus.test): assert s.dtype == torch.uint8 and s.shape[1:] == (16, 16) and len(s) and s.max() < 10
+    file = tmp_path/"c.npz"
+    grids = np.arange(12*256, dtype=np.uint8).reshape(12, 16, 16)%10
+    save = np.savez_compressed if packed else np.savez
+    save(file, train=grids, val=grids[:3], test=grids[:2], train_factors=np.ones((12, 4, 7), np.int8))
+    file.write_bytes(damage(file.read_bytes(), edits))
+    try:
+        corpus = load_corpus(file)
+    except DatasetError as e:
+        assert str(e).startswith(f"{file}: ")
+        assert "\n" not in str(e)
+        return
+    for split in (corpus.train, corpus.val, corpus.test):
+        assert split.dtype == torch.uint8
+        assert split.shape[1:] == (16, 16)
+        assert len(split)
+        assert split.max() < 10
+
+
+shapes = st.lists(st.integers(-3, 1 << 70), max_size=5)
+dtypes = st.sampled_from(("|u1", "<f8", "|O", "|b1", "|V7", "<U9", "|S0", "<M8[s]", "nonsense",
+                          [("a", "|u1"), ("b", "<f4", (3, 3))]))
+versions = st.sampled_from(((1, 0), (2, 0), (3, 0), (255, 7)))
+texts = st.one_of(st.none(), st.binary(max_size=80))
 
 
 @relaxed
-@given(shape=st.lists(st.integers(-3, 1 << 70), max_size=5), descr=st.sampled_from(("|u1", "<f8", "|O", "|b1", "|V7", "<U9", "|S0", "<M8[s]", "nonsense", [("a", "|u1"), ("b", "<f4", (3, 3))])), order=st.booleans(),
-       version=st.sampled_from(((1, 0), (2, 0), (3, 0), (255, 7))), rest=st.binary(max_size=600), odd=st.one_of(st.none(), st.binary(max_size=80)))
+@given(shape=shapes, descr=dtypes, order=st.booleans(), version=versions, rest=st.binary(max_size=600), odd=texts)
 def test_any_header(tmp_path, shape, descr, order, version, rest, odd):
-    text = odd if odd is not None else tuple(shape)
+    member = header(tuple(shape) if odd is None else odd, descr, order, version) + rest
     with zipfile.ZipFile(tmp_path/"c.npz", "w") as z:
-        for name in ("train", "val", "test"): z.writestr(f"{name}.npy", header(text, descr, order, version) + rest)
-    with pytest.raises(DatasetError, match="c.npz: "): load_corpus(tmp_path/"c.npz")
+        for name in ("train", "val", "test"):
+            z.writestr(f"{name}.npy", member)
+    with pytest.raises(DatasetError, match="c.npz: "):
+        load_corpus(tmp_path/"c.npz")
 
 
 def test_numpy_reads_headers_as_these_tests_write_them():
-    "Otherwise the tables above would be refused for the wrong reason."
-    import io
-    f = io.BytesIO(header((20, 16, 16)))
-    assert npy.read_magic(f) == (1, 0) and npy.read_array_header_1_0(f) == ((20, 16, 16), False, np.dtype("u1"))
+    "Otherwise the table above would be refused for the wrong reason."
+    file = io.BytesIO(header((20, 16, 16)))
+    assert npy.read_magic(file) == (1, 0)
+    assert npy.read_array_header_1_0(file) == ((20, 16, 16), False, np.dtype("u1"))
 
+
+# Checkpoints
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return small_run(tmp_path_factory.mktemp("hostile")/"run", n_corpus=300, epochs=2, beta_final_epoch=1)
 
 
-def test_bad_checkpoints(run, tmp_path, capfd):
-    files, whole = run/"checkpoints", (run/"checkpoints"/"vae_best.pth").read_bytes()
-    found = torch.load(files/"vae_best.pth", weights_only=True)
-    weights = found["state_dict"]; first = next(iter(weights))
-    torch.save(found | dict(extra=Payload()), tmp_path/"payload.pth"); (tmp_path/"pickle.pth").write_bytes(pickle.dumps(Payload())); torch.save(Payload(), tmp_path/"old.pth", _use_new_zipfile_serialization=False)
-    (tmp_path/"empty.pth").write_bytes(b""); (tmp_path/"folder.pth").mkdir(); (tmp_path/"cut.pth").write_bytes(whole[:-100]); (tmp_path/"half.pth").write_bytes(whole[:len(whole)//2])
-    flipped = bytearray(whole); flipped[len(whole)//2] ^= 1; (tmp_path/"flip.pth").write_bytes(flipped)
-    shutil.copy(files/"encoder.pth", tmp_path/"encoder_for_all.pth")
-    changed = dict(
-        no_format={k: v for k, v in found.items() if k != "format"}, future=found | dict(format=3), past=found | dict(format=1), format_of_words=found | dict(format="1"), no_kind={k: v for k, v in found.items() if k != "kind"}, no_weights={k: v for k, v in found.items() if k != "state_dict"},
-        weights_list=found | dict(state_dict=list(weights.values())), unknown_network=found | dict(network="transformer"), dim_words=found | dict(latent_dim="10"), dim_huge=found | dict(latent_dim=10**12), dim_0=found | dict(latent_dim=0), dim_1=found | dict(latent_dim=1),
-        dim_12=found | dict(latent_dim=12), reference=found | dict(network="reference"), a_list=[found], a_tensor=torch.zeros(3), missing=found | dict(state_dict={k: v for k, v in weights.items() if k != first}), unknown=found | dict(state_dict=weights | dict(more=torch.zeros(1))),
-        no_tensor=found | dict(state_dict=weights | {first: 3.}), double=found | dict(state_dict=weights | {first: weights[first].double()}), sparse=found | dict(state_dict=weights | {first: weights[first].to_sparse()}), nan=found | dict(state_dict=weights | {first: weights[first]*torch.nan}),
-        number_keys=found | dict(state_dict={i: v for i, v in enumerate(weights.values())}))
-    for name, content in changed.items(): torch.save(content, tmp_path/f"{name}.pth")
-    names = sorted(p.name for p in tmp_path.glob("*.pth")) + ["gone.pth"]
-    assert len(names) > 30
-    for name in names:
-        with pytest.raises(CheckpointError) as refused: load(tmp_path/name if name != "folder.pth" else tmp_path/name/"x.pth")
-        assert str(tmp_path/name) in str(refused.value) and "\n" not in str(refused.value), refused.value
+@pytest.fixture
+def best(run):
+    "The file of the best weights."
+    return run/"checkpoints"/"vae_best.pth"
+
+
+def without(entries, name):
+    "A dictionary without one of its entries."
+    return {k: v for k, v in entries.items() if k != name}
+
+
+def with_weights(good, change):
+    "A checkpoint with other weights: what change makes of the good ones."
+    return good | dict(state_dict=change(good["state_dict"]))
+
+
+def with_first(good, change):
+    "A checkpoint whose first tensor is another: what change makes of it."
+    name = next(iter(good["state_dict"]))
+    return with_weights(good, lambda weights: weights | {name: change(weights[name])})
+
+
+CHECKPOINT_BYTES = {  # name: what the file holds instead of its bytes
+    "empty": lambda whole: b"",
+    "pickle": lambda whole: pickle.dumps(Payload()),
+    "cut": lambda whole: whole[:-100],
+    "half": lambda whole: whole[:len(whole)//2],
+    "flip": lambda whole: flipped(whole, len(whole)//2, 1),
+}
+CHECKPOINTS = {  # name: what is saved instead of a good checkpoint
+    "payload": lambda good: good | dict(extra=Payload()),
+    "a_list": lambda good: [good],
+    "a_tensor": lambda good: torch.zeros(3),
+    "no_format": lambda good: without(good, "format"),
+    "future": lambda good: good | dict(format=3),
+    "past": lambda good: good | dict(format=1),
+    "format_of_words": lambda good: good | dict(format="1"),
+    "no_kind": lambda good: without(good, "kind"),
+    "unknown_network": lambda good: good | dict(network="transformer"),
+    "reference": lambda good: good | dict(network="reference"),
+    "dim_words": lambda good: good | dict(latent_dim="10"),
+    "dim_huge": lambda good: good | dict(latent_dim=10**12),
+    "dim_0": lambda good: good | dict(latent_dim=0),
+    "dim_1": lambda good: good | dict(latent_dim=1),
+    "dim_12": lambda good: good | dict(latent_dim=12),
+    "no_weights": lambda good: without(good, "state_dict"),
+    "weights_list": lambda good: with_weights(good, lambda weights: list(weights.values())),
+    "number_keys": lambda good: with_weights(good, lambda weights: dict(enumerate(weights.values()))),
+    "missing": lambda good: with_weights(good, lambda weights: without(weights, next(iter(weights)))),
+    "unknown": lambda good: with_weights(good, lambda weights: weights | dict(more=torch.zeros(1))),
+    "no_tensor": lambda good: with_first(good, lambda tensor: 3.),
+    "double": lambda good: with_first(good, lambda tensor: tensor.double()),
+    "sparse": lambda good: with_first(good, lambda tensor: tensor.to_sparse()),
+    "nan": lambda good: with_first(good, lambda tensor: tensor*torch.nan),
+}
+
+
+def assert_refused(path, named=None):
+    "Loading fails in one line that names the file, or the folder it would be in."
+    with pytest.raises(CheckpointError) as refused:
+        load(path)
+    said = str(refused.value)
+    assert str(named or path) in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("name", CHECKPOINT_BYTES)
+def test_checkpoints_of_other_bytes(best, tmp_path, capfd, name):
+    file = tmp_path/f"{name}.pth"
+    file.write_bytes(CHECKPOINT_BYTES[name](best.read_bytes()))
+    assert_refused(file)
     assert RAN not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_bad_checkpoints(best, tmp_path, capfd, name):
+    file = tmp_path/f"{name}.pth"
+    torch.save(CHECKPOINTS[name](torch.load(best, weights_only=True)), file)
+    assert_refused(file)
+    assert RAN not in capfd.readouterr().out
+
+
+def test_checkpoints_in_the_old_format_of_torch(tmp_path, capfd):
+    torch.save(Payload(), tmp_path/"old.pth", _use_new_zipfile_serialization=False)
+    assert_refused(tmp_path/"old.pth")
+    assert RAN not in capfd.readouterr().out
+
+
+def test_an_encoder_is_no_whole_model(best, tmp_path):
+    shutil.copy(best.with_name("encoder.pth"), tmp_path/"encoder_for_all.pth")
+    assert_refused(tmp_path/"encoder_for_all.pth")
+
+
+def test_checkpoints_that_are_not_there(tmp_path):
+    assert_refused(tmp_path/"gone.pth")
+    (tmp_path/"folder.pth").mkdir()
+    assert_refused(tmp_path/"folder.pth"/"x.pth", named=tmp_path/"folder.pth")
 
 
 @relaxed
 @given(edits=edits)
 def test_any_damaged_checkpoint(run, tmp_path, edits):
     "A checkpoint that opens holds the very weights that were written."
-    found = read_checkpoint(run/"checkpoints"/"decoder.pth", "decoder")
-    (tmp_path/"c.pth").write_bytes(damage((run/"checkpoints"/"decoder.pth").read_bytes(), edits))
-    try: again = read_checkpoint(tmp_path/"c.pth", "decoder")
-    except CheckpointError as e: assert str(e).startswith(f"{tmp_path}/c.pth: ") and "\n" not in str(e)
-    else: assert all(torch.equal(v, again["state_dict"][k]) for k, v in found["state_dict"].items())
+    good, file = run/"checkpoints"/"decoder.pth", tmp_path/"c.pth"
+    weights = read_checkpoint(good, "decoder")["state_dict"]
+    file.write_bytes(damage(good.read_bytes(), edits))
+    try:
+        found = read_checkpoint(file, "decoder")
+    except CheckpointError as e:
+        assert str(e).startswith(f"{file}: ")
+        assert "\n" not in str(e)
+        return
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, found["state_dict"][name]), name
 
 
 def test_halves_of_two_models(run, tmp_path):
     other = small_run(tmp_path/"other", n_corpus=300, epochs=1, beta_mid_epoch=1, beta_final_epoch=1, seed=1)
     shutil.copy(run/"checkpoints"/"decoder.pth", other/"checkpoints"/"decoder.pth")
-    with pytest.raises(CheckpointError, match="come from different exports"): load_halves(other/"checkpoints")
+    with pytest.raises(CheckpointError, match="come from different exports"):
+        load_halves(other/"checkpoints")
     assert "expected sha256" in dict(verify(other))["decoder.pth"]
 
 
-CONFIGS = dict(empty=b"", cut=b'{"preset": "tiny", ', words=b"no config", list=b"[1, 2]", null=b"null", deep=b"["*100_000, binary=bytes(range(256)), no_preset=dict(preset=None), preset_list=dict(preset=["tiny"]), preset_typo=dict(preset="tinny"),
-               epochs_words=dict(epochs="many"), epochs_half=dict(epochs=2.5), lr_nan=dict(lr=float("nan")), lr_infinite=dict(lr=float("inf")), seed_negative=dict(seed=-1), seed_huge=dict(seed=1 << 64), dim_huge=dict(latent_dim=10**9), network=dict(network=["objects"]),
-               corpus_number=dict(corpus=7), hash_gone=dict(corpus_sha256=None), hash_number=dict(corpus_sha256=1), another_hash=dict(corpus_sha256="0"*64), beta=dict(beta_final="x"), batch_0=dict(batch_size=0), id_gone=dict(wandb_id=None))
+# Settings
+
+UNREADABLE_CONFIGS = {  # name: what config.json holds
+    "empty": b"",
+    "cut": b'{"preset": "tiny", ',
+    "words": b"no config",
+    "list": b"[1, 2]",
+    "null": b"null",
+    "deep": b"["*100_000,
+    "binary": bytes(range(256)),
+}
+CORPUS_CONFIGS = {  # name: settings that say another corpus or another run; None leaves one out
+    "corpus_number": dict(corpus=7),
+    "hash_gone": dict(corpus_sha256=None),
+    "hash_number": dict(corpus_sha256=1),
+    "another_hash": dict(corpus_sha256="0"*64),
+    "id_gone": dict(wandb_id=None),
+}
+TRAINING_CONFIGS = {  # name: settings that only a training needs; None leaves one out
+    "no_preset": dict(preset=None),
+    "preset_list": dict(preset=["tiny"]),
+    "preset_typo": dict(preset="tinny"),
+    "epochs_words": dict(epochs="many"),
+    "epochs_half": dict(epochs=2.5),
+    "lr_nan": dict(lr=float("nan")),
+    "lr_infinite": dict(lr=float("inf")),
+    "seed_negative": dict(seed=-1),
+    "seed_huge": dict(seed=1 << 64),
+    "dim_huge": dict(latent_dim=10**9),
+    "network": dict(network=["objects"]),
+    "beta": dict(beta_final="x"),
+    "batch_0": dict(batch_size=0),
+}
+CONFIGS = UNREADABLE_CONFIGS | CORPUS_CONFIGS | TRAINING_CONFIGS
+
+
+def write_config(run, config, bad):
+    "config.json with bad bytes in its place, or with some settings changed."
+    if isinstance(bad, bytes):
+        data = bad
+    else:
+        data = json.dumps({k: v for k, v in (config | bad).items() if v is not None}).encode()
+    (run/"config.json").write_bytes(data)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_bad_configs(run, tmp_path, name):
     "Going on with a run, and evaluating it, from a config.json that is not as it was written."
-    from arc_vae.evaluate import run_corpus
-    from arc_vae.train import train
-    copy, bad = tmp_path/"run", CONFIGS[name]
+    copy = tmp_path/"run"
     shutil.copytree(run, copy)
-    config = json.loads((copy/"config.json").read_text()) | dict(corpus=str(run.parent/"corpus"/"atomic-300-seed0.npz"))
-    (copy/"config.json").write_bytes(bad if isinstance(bad, bytes) else json.dumps({k: v for k, v in (config | bad).items() if v is not None}).encode())
+    config = json.loads((copy/"config.json").read_text())
+    config["corpus"] = str(run.parent/"corpus"/"atomic-300-seed0.npz")
+    write_config(copy, config, CONFIGS[name])
     before = contents(copy)
-    with pytest.raises((RunError, ConfigError, DatasetError)) as refused: train(resumed_config(copy), copy, resume=True, say=lambda line: None)
-    assert len(str(refused.value)) < 600 and "\n" not in str(refused.value)
+    with pytest.raises((RunError, ConfigError, DatasetError)) as refused:
+        train(resumed_config(copy), copy, resume=True, say=lambda line: None)
+    assert len(str(refused.value)) < 600
+    assert "\n" not in str(refused.value)
     assert contents(copy) == before, "nothing was overwritten"
-    if isinstance(bad, bytes) or "corpus" in name or "hash" in name or "id" in name.split("_"):
-        with pytest.raises((RunError, DatasetError)): run_corpus(*read_run(copy, "config"))
+    if name not in TRAINING_CONFIGS:
+        with pytest.raises((RunError, DatasetError)):
+            run_corpus(*read_run(copy, "config"))
 
 
-anything = st.one_of(st.none(), st.booleans(), st.integers(-10, 10), st.integers(-10**40, 10**40), st.floats(), st.text(max_size=12), st.sampled_from(("auto", "cpu", "1e3", "nan", "true", "objects", "offline", "10", " 7 ")), st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
+words = st.sampled_from(("auto", "cpu", "1e3", "nan", "true", "objects", "offline", "10", " 7 "))
+numbers = st.one_of(st.integers(-10, 10), st.integers(-10**40, 10**40), st.floats())
+containers = st.one_of(st.lists(st.integers(), max_size=2),
+                       st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
+anything = st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=12), words, containers)
+presets = st.one_of(st.sampled_from(list(PRESETS)), anything)
+names = st.sampled_from([*(name for name in TrainConfig.__dataclass_fields__ if name != "preset"), "epoch", "beta"])
 
 
 @relaxed
-@given(preset=st.one_of(st.sampled_from(list(PRESETS)), anything), changes=st.dictionaries(st.sampled_from([*(f for f in TrainConfig.__dataclass_fields__ if f != "preset"), "epoch", "beta"]), anything, max_size=5))
+@given(preset=presets, changes=st.dictionaries(names, anything, max_size=5))
 def test_any_parameters(preset, changes):
     "Settings are as they should be, or one ConfigError says which is not."
-    try: cfg = make_config(preset, **changes)
-    except ConfigError as e: assert str(e) and "\n" not in str(e).replace("\\n", "")
-    else:
-        assert all(type(getattr(cfg, name)) is type(field.default) for name, field in TrainConfig.__dataclass_fields__.items())
-        assert cfg.epochs >= 1 and 1 <= cfg.latent_dim <= 1000 and 0 <= cfg.lr < float("inf") and cfg.network in ("reference", "objects", "objects_fine", "objects_small")
+    try:
+        cfg = make_config(preset, **changes)
+    except ConfigError as e:
+        assert str(e)
+        assert "\n" not in str(e).replace("\\n", "")
+        return
+    for name, field in TrainConfig.__dataclass_fields__.items():
+        assert type(getattr(cfg, name)) is type(field.default), name
+    assert cfg.epochs >= 1
+    assert 1 <= cfg.latent_dim <= 1000
+    assert 0 <= cfg.lr < float("inf")
+    assert cfg.network in ("reference", "objects", "objects_fine", "objects_small")
 
+
+# What else is read
 
 def test_damaged_arrays(run, tmp_path):
     (tmp_path/"evaluation.npz").write_bytes(b"PK\3\4 no")
-    with pytest.raises(RunError, match="evaluation.npz: cannot be read"): read_arrays(tmp_path, "evaluation", "evaluate")
+    with pytest.raises(RunError, match="evaluation.npz: cannot be read"):
+        read_arrays(tmp_path, "evaluation", "evaluate")
     np.savez(tmp_path/"latent.npz", pca=np.array([Payload()], dtype=object))
-    with pytest.raises(RunError, match="latent.npz: cannot be read"): read_arrays(tmp_path, "latent", "evaluate")
+    with pytest.raises(RunError, match="latent.npz: cannot be read"):
+        read_arrays(tmp_path, "latent", "evaluate")
 
 
-def test_one_line_on_the_command_line(run, tmp_path):
+COMMANDS = {  # name: what follows arc-vae; the config.json of run `r` is broken
+    "train --resume": ("train", "--resume", "r"),
+    "verify": ("verify", "--run", "r"),
+    "evaluate": ("evaluate", "--run", "r"),
+    "train --set": ("train", "--preset", "tiny", "--set", "seed=1e99"),
+    "train --corpus": ("train", "--corpus", "x"*300),
+    "corpus check": ("corpus", "check", "{here}"),
+    "run --corpus": ("run", "--corpus", "outputs/black.npz", "--run", "b"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_one_line_on_the_command_line(run, tmp_path, name):
     "The same through the command: exit code 1, one line, no traceback."
-    (tmp_path/"outputs").mkdir()
-    shutil.copytree(run, tmp_path/"outputs"/"r")
-    (tmp_path/"outputs"/"r"/"config.json").write_text("{")
-    np.savez(tmp_path/"outputs"/"black.npz", **dict.fromkeys(("train", "val", "test"), np.zeros((20, 16, 16), np.uint8)))
-    for words in (("train", "--resume", "r"), ("verify", "--run", "r"), ("evaluate", "--run", "r"), ("train", "--preset", "tiny", "--set", "seed=1e99"), ("train", "--corpus", "x"*300), ("corpus", "check", tmp_path), ("run", "--corpus", "outputs/black.npz", "--run", "b")):
-        done = command("arc-vae", *words, cwd=tmp_path)
-        assert (words[0] == "verify") == (done.returncode == 0) and "Traceback" not in done.stdout, done.stdout
-        assert done.returncode == 0 or done.stdout.splitlines()[-1 if words[0] == "evaluate" else 0].startswith(("Error: ", "(the traceback")), done.stdout
+    outputs = tmp_path/"outputs"
+    outputs.mkdir()
+    shutil.copytree(run, outputs/"r")
+    (outputs/"r"/"config.json").write_text("{")
+    black = np.zeros((20, 16, 16), np.uint8)
+    np.savez(outputs/"black.npz", train=black, val=black, test=black)
+    words = [word.format(here=tmp_path) for word in COMMANDS[name]]
+    done = command("arc-vae", *words, cwd=tmp_path)
+    assert "Traceback" not in done.stdout, done.stdout
+    if name == "verify":
+        assert done.returncode == 0, done.stdout
+        return
+    assert done.returncode != 0, done.stdout
+    line = done.stdout.splitlines()[-1 if name == "evaluate" else 0]
+    assert line.startswith(("Error: ", "(the traceback")), done.stdout
 
 
 def test_nothing_trusts_a_file():
     "No pickle is ever loaded."
     import arc_vae
-    folder = os.path.dirname(arc_vae.__file__)
-    for name in os.listdir(folder):
-        if name.endswith(".py"):
-            with open(os.path.join(folder, name)) as f: text = f.read()
-            assert not any(word in text for word in ("weights_only=False", "allow_pickle=True", "pickle.load")), name
+    for path in Path(arc_vae.__file__).parent.glob("*.py"):
+        text = path.read_text()
+        for trusting in ("weights_only=False", "allow_pickle=True", "pickle.load"):
+            assert trusting not in text, path.name
 
 
 def test_sockets_are_no_corpora(tmp_path):
     with socket.socket(socket.AF_UNIX) as s:
         s.bind(str(tmp_path/"s.npz"))
-        with pytest.raises(DatasetError, match="no file"): load_corpus(tmp_path/"s.npz")
+        with pytest.raises(DatasetError, match="no file"):
+            load_corpus(tmp_path/"s.npz")
