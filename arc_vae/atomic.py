@@ -37,35 +37,43 @@ def cells_of(
     return cells
 
 # %% ../nbs/00a_atomic.ipynb #grow-blobs
-NEIGHBORS = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)])
+NEIGHBORS = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)])
 
 def grow_blobs(
     sizes:np.ndarray,        # Cells of each blob, int (N,), each 1-15
     rng:np.random.Generator, # Source of randomness
 )->np.ndarray:               # Offsets in the blob's own box, int8 (N, 15, 2)
     "Grow blobs cell by cell, a cell that touches k blob cells weighted k(k+1)"
-    n, side = len(sizes), 2*MAX_SIZE + 1
-    steps, middle = NEIGHBORS @ (side, 1), side*side//2
-    blob, count = np.full((n, MAX_SIZE), middle), np.ones(n, int)
+    n = len(sizes)
+    side = 2*MAX_SIZE + 1
+    middle = side*side//2
+    steps = NEIGHBORS @ (side, 1)
+    blob = np.full((n, MAX_SIZE), middle)
+    count = np.ones(n, int)
     touch = np.zeros((n, side*side), np.int8)
-    touch[:, middle], touch[:, middle + steps] = -9, 1  # a blob cell gains at most 8 neighbors, so it stays negative
+    touch[:, middle] = -9  # a blob cell gains at most 8 neighbors, so it stays negative
+    touch[:, middle + steps] = 1
     growing = np.flatnonzero(count < sizes)
     while len(growing):
-        pick = blob[growing, rng.integers(count[growing])] + steps[rng.integers(8, size=len(growing))]
+        cell = blob[growing, rng.integers(count[growing])]
+        pick = cell + steps[rng.integers(8, size=len(growing))]
         keep = rng.integers(9, size=len(growing)) <= touch[growing, pick]
-        rows, new = growing[keep], pick[keep]
+        rows = growing[keep]
+        new = pick[keep]
         blob[rows, count[rows]] = new
         count[rows] += 1
         touch[rows, new] = -9
         touch[rows, new + steps[:, None]] += 1
         growing = growing[count[growing] < sizes[growing]]
-    cells = np.stack(np.divmod(blob.T.astype(np.int16), side)).astype(np.int8)  # (2, 15, N): numpy is quick along the last axis, so that is the long one
+    # (2, 15, N): numpy is quick along the last axis, so that is the long one
+    cells = np.stack(np.divmod(blob.T.astype(np.int16), side)).astype(np.int8)
     cells -= cells.min(1, keepdims=True)  # unused slots repeat the first cell and do not move the box
     cells[:, np.arange(MAX_SIZE)[:, None] >= count] = OUTSIDE
     return cells.T
 
 # %% ../nbs/00a_atomic.ipynb #draw-rectangles
-RECTANGLES = {(2, 2): 6, (3, 3): 5, (2, 3): 4, (3, 4): 3, (1, 2): 2, (2, 4): 2, (3, 5): 1, (2, 5): 1}  # sides: weight
+RECTANGLES = {  # Sides: weight
+    (2, 2): 6, (3, 3): 5, (2, 3): 4, (3, 4): 3, (1, 2): 2, (2, 4): 2, (3, 5): 1, (2, 5): 1}
 RECTANGLE_CELLS = np.stack([[cells_of(np.ones(sides)), cells_of(np.ones(sides[::-1]))] for sides in RECTANGLES])
 
 def draw_rectangles(
@@ -74,7 +82,9 @@ def draw_rectangles(
 )->np.ndarray:               # Offsets, int8 (N, 15, 2)
     "Filled rectangles of 2-15 cells, sides below 3:1, near-square ones more often"
     weights = np.array(list(RECTANGLES.values()))
-    return RECTANGLE_CELLS[rng.choice(len(weights), n, p=weights/weights.sum()), rng.integers(2, size=n)]
+    sides = rng.choice(len(weights), n, p=weights/weights.sum())
+    turned = rng.integers(2, size=n)
+    return RECTANGLE_CELLS[sides, turned]
 
 # %% ../nbs/00a_atomic.ipynb #draw-lines
 LINE_STEPS = np.array([(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)], np.int8)
@@ -86,7 +96,8 @@ def draw_lines(
 )->np.ndarray:               # Offsets from the start cell, int8 (N, 15, 2); they may be negative
     "Straight lines of length 2-15, not yet clipped"
     length = rng.integers(MIN_SIZE, MAX_SIZE + 1, size=n)
-    cells = np.arange(MAX_SIZE, dtype=np.int8)[:, None]*LINE_STEPS[rng.choice(8, n, p=LINE_SHARES)][:, None]
+    step = LINE_STEPS[rng.choice(8, n, p=LINE_SHARES)]
+    cells = np.arange(MAX_SIZE, dtype=np.int8)[:, None]*step[:, None]
     cells[np.arange(MAX_SIZE) >= length[:, None]] = OUTSIDE
     return cells
 
@@ -106,28 +117,41 @@ def symmetries(
     return [np.rot90(p, turn) for p in (picture, picture.T) for turn in range(4)]
 
 # %% ../nbs/00a_atomic.ipynb #draw-patterns
-PATTERN_CELLS = np.stack([[[cells_of(p) for p in symmetries(np.array([list(row) for row in d.split("/")]) == "X")]
-                           for d in drawings] for drawings in PATTERNS.values()])  # (5 families, 3 sizes, 8 symmetries, 15, 2)
+def _pattern_images(drawing):
+    "The cells of the 8 images of a drawing, which is rows of X and . with / between them, int8 (8, 15, 2)"
+    picture = np.array([list(row) for row in drawing.split("/")]) == "X"
+    return np.stack([cells_of(image) for image in symmetries(picture)])
+
+PATTERN_CELLS = np.stack([  # (5 families, 3 sizes, 8 symmetries, 15, 2)
+    np.stack([_pattern_images(drawing) for drawing in drawings]) for drawings in PATTERNS.values()])
 
 def draw_patterns(
     n:int,                   # How many
     rng:np.random.Generator, # Source of randomness
 )->np.ndarray:               # Offsets, int8 (N, 15, 2)
     "Checkerboards, Ls, Ts, pluses and zigzags in three sizes and all orientations"
-    return PATTERN_CELLS[tuple(rng.integers(choices, size=n) for choices in PATTERN_CELLS.shape[:3])]
+    families, sizes, images = PATTERN_CELLS.shape[:3]
+    family = rng.integers(families, size=n)
+    size = rng.integers(sizes, size=n)
+    image = rng.integers(images, size=n)
+    return PATTERN_CELLS[family, size, image]
 
 # %% ../nbs/00a_atomic.ipynb #draw-shapes
+def _draw_blobs(n, rng):
+    "Blobs of uniform size, int8 (n, 15, 2)"
+    sizes = rng.integers(MIN_SIZE, MAX_SIZE + 1, size=n)
+    return grow_blobs(sizes, rng)
+
 def draw_shapes(
     kind:np.ndarray,         # Index into `KINDS`, int (N,)
     rng:np.random.Generator, # Source of randomness
 )->tuple:                    # Offsets, int8 (N, 15, 2); room each needs, height and width, int (N, 2)
     "One shape of each given kind"
-    blobs = lambda n, rng: grow_blobs(rng.integers(MIN_SIZE, MAX_SIZE + 1, size=n), rng)
     cells = np.empty((len(kind), MAX_SIZE, 2), np.int8)
-    for k, draw in enumerate((blobs, draw_rectangles, draw_lines, draw_patterns)):
+    for k, draw in enumerate((_draw_blobs, draw_rectangles, draw_lines, draw_patterns)):
         cells[kind == k] = draw(np.count_nonzero(kind == k), rng)
-    ends = np.ascontiguousarray(cells.T)
-    room = np.where(ends == OUTSIDE, 0, ends).max(1).T + 1
+    offsets = np.ascontiguousarray(cells.T)
+    room = np.where(offsets == OUTSIDE, 0, offsets).max(1).T + 1
     room[kind == KINDS.index("line")] = 1
     return cells, room
 
@@ -141,19 +165,25 @@ def place(
     rng:np.random.Generator, # Source of randomness
 )->np.ndarray:               # Size, top, left, height, width of what is visible, int8 (N, 5); -1 where dropped
     "Draw each shape on its grid at a uniform free place, clipped to the grid, or drop it after 50 tries"
-    boxes, waiting, shapes = np.full((len(rows), 5), -1, np.int8), np.arange(len(rows)), np.ascontiguousarray(cells.T)
+    boxes = np.full((len(rows), 5), -1, np.int8)
+    waiting = np.arange(len(rows))
+    shapes = np.ascontiguousarray(cells.T)  # (2, 15, N)
     for _ in range(MAX_ATTEMPTS):
-        at = shapes[..., waiting] + rng.integers(0, GRID + 1 - room[waiting]).astype(np.int8).T[:, None]
+        anchor = rng.integers(0, GRID + 1 - room[waiting]).astype(np.int8)
+        at = shapes[..., waiting] + anchor.T[:, None]
         inside = ((at >= 0) & (at < GRID)).all(0)
         at = np.where(inside, at, at[:, :1])  # the first cell is always inside; repeating it changes nothing
         flat = at[0].astype(int)*GRID + at[1]
-        good = ~grids[rows[waiting], flat].any(0) & (inside.sum(0) >= MIN_SIZE)
-        done, at = waiting[good], at[..., good]
+        size = inside.sum(0)
+        good = ~grids[rows[waiting], flat].any(0) & (size >= MIN_SIZE)
+        done = waiting[good]
+        at = at[..., good]
         grids[rows[done], flat[:, good]] = color[done]
-        boxes[done] = np.stack([inside[:, good].sum(0), *at.min(1), *np.ptp(at, 1) + 1], -1)
+        top_left = at.min(1)
+        extent = np.ptp(at, 1) + 1
+        boxes[done] = np.stack([size[good], *top_left, *extent], -1)
         waiting = waiting[~good]
-        if not len(waiting):
-            break
+        if not len(waiting): break
     return boxes
 
 # %% ../nbs/00a_atomic.ipynb #draw-block
@@ -164,18 +194,22 @@ def draw_block(
     n:int=BLOCK,             # How many grids
 )->tuple:                    # Grids, uint8 (N, 16, 16); factors, int8 (N, 4, 7), -1 where there is no object
     "Grids drawn together"
-    grids, factors = np.zeros((n, GRID*GRID), np.uint8), np.full((n, MAX_OBJECTS, len(FACTORS)), -1, np.int8)
-    slot, row = np.nonzero(np.arange(MAX_OBJECTS)[:, None] < rng.integers(1, MAX_OBJECTS + 1, size=n))
-    kind, color = rng.choice(len(KINDS), len(row), p=KIND_SHARES), rng.integers(1, N_COLORS, size=len(row))
+    grids = np.zeros((n, GRID*GRID), np.uint8)
+    factors = np.full((n, MAX_OBJECTS, len(FACTORS)), -1, np.int8)
+    n_objects = rng.integers(1, MAX_OBJECTS + 1, size=n)
+    slot, row = np.nonzero(np.arange(MAX_OBJECTS)[:, None] < n_objects)
+    kind = rng.choice(len(KINDS), len(row), p=KIND_SHARES)
+    color = rng.integers(1, N_COLORS, size=len(row))
     cells, room = draw_shapes(kind, rng)
-    placed = np.zeros(n, int)
+    n_placed = np.zeros(n, int)
     for s in range(MAX_OBJECTS):
-        mine = slot == s
-        boxes = place(grids, row[mine], cells[mine], room[mine], color[mine], rng)
-        good = boxes[:, 0] > 0
-        rows = row[mine][good]
-        factors[rows, placed[rows]] = np.column_stack([kind[mine], color[mine], boxes])[good]
-        placed[rows] += 1
+        of_slot = slot == s
+        boxes = place(grids, row[of_slot], cells[of_slot], room[of_slot], color[of_slot], rng)
+        placed = boxes[:, 0] > 0
+        rows = row[of_slot][placed]
+        drawn = np.column_stack([kind[of_slot], color[of_slot], boxes])
+        factors[rows, n_placed[rows]] = drawn[placed]
+        n_placed[rows] += 1
     return grids.reshape(n, GRID, GRID), factors
 
 # %% ../nbs/00a_atomic.ipynb #draw-range
@@ -185,23 +219,30 @@ def draw_range(
     *address,   # The seed, and whatever else says which endless row of grids this is
 ):              # Yields (grids, factors) like draw_block's, block after block
     "Grids number start to stop of a row, one block at a time"
+    seed, *stream = address
     for block in range(start//BLOCK, -(-stop//BLOCK)):
-        made = draw_block(np.random.default_rng(np.random.SeedSequence([address[0], block, *address[1:]])))
-        yield tuple(m[max(start - block*BLOCK, 0):stop - block*BLOCK] for m in made)
+        sequence = np.random.SeedSequence([seed, block, *stream])
+        grids, factors = draw_block(np.random.default_rng(sequence))
+        first = block*BLOCK
+        wanted = slice(max(start - first, 0), stop - first)
+        yield grids[wanted], factors[wanted]
 
 # %% ../nbs/00a_atomic.ipynb #make-grids
 def make_grids(
     n:int,                         # How many grids
     seed:int=0,                    # Same seed, same grids
     progress:Callable|None=None,   # Called with (grids made, n) after every block
-)->tuple:                          # Grids, uint8 (n, 16, 16); factors, int8 (n, 4, 7) in the order of `FACTORS`, -1 where there is no object
-    "Draw n atomic images with their factors; grid i depends on the seed and i only"
-    grids, factors, done = np.empty((n, GRID, GRID), np.uint8), np.empty((n, MAX_OBJECTS, len(FACTORS)), np.int8), 0
-    for part in draw_range(0, n, seed):
-        here = slice(done, done := done + len(part[0]))
-        grids[here], factors[here] = part
-        if progress:
-            progress(done, n)
+)->tuple:                          # Grids, uint8 (n, 16, 16); factors, int8 (n, 4, 7), -1 where there is no object
+    "Draw n atomic images with their factors, in the order of `FACTORS`; grid i depends on the seed and i only"
+    grids = np.empty((n, GRID, GRID), np.uint8)
+    factors = np.empty((n, MAX_OBJECTS, len(FACTORS)), np.int8)
+    done = 0
+    for block_grids, block_factors in draw_range(0, n, seed):
+        block = slice(done, done + len(block_grids))
+        grids[block] = block_grids
+        factors[block] = block_factors
+        done = block.stop
+        if progress: progress(done, n)
     return grids, factors
 
 # %% ../nbs/00a_atomic.ipynb #fresh-grids
@@ -211,12 +252,20 @@ def fresh_grids(
     epoch:int,  # Counted from 0
 )->np.ndarray:  # uint8 (n, 16, 16)
     "The training grids of one epoch, drawn for it alone"
-    grids, done = np.empty((n, GRID, GRID), np.uint8), 0
-    for part, _ in draw_range(0, n, seed, epoch, 1):  # the 1 keeps these streams apart from those of make_grids, for numpy fills a short address up with zeros
-        grids[done:(done := done + len(part))] = part
+    grids = np.empty((n, GRID, GRID), np.uint8)
+    done = 0
+    # numpy fills a short address up with zeros: the 1 keeps these streams apart from those of make_grids
+    for block, _ in draw_range(0, n, seed, epoch, 1):
+        grids[done:done + len(block)] = block
+        done += len(block)
     return grids
 
 # %% ../nbs/00a_atomic.ipynb #fresh-epochs
+_DRAWER = (  # What the other process runs
+    "import sys, arc_vae.atomic\n"
+    "n, seed, first, last = map(int, sys.argv[1:])\n"
+    "for epoch in range(first, last): sys.stdout.buffer.write(arc_vae.atomic.fresh_grids(n, seed, epoch))")
+
 def fresh_epochs(
     n:int,      # Grids in an epoch
     seed:int,   # The run's seed
@@ -224,13 +273,16 @@ def fresh_epochs(
     last:int,   # One past the last
 ):              # Yields (epoch, fresh_grids(n, seed, epoch)); close it to end the process early
     "Epoch after epoch of fresh grids, the next one drawn by another process; should that be gone, this one draws"
-    code = "import sys, arc_vae.atomic\nn, seed, first, last = map(int, sys.argv[1:])\nfor epoch in range(first, last): sys.stdout.buffer.write(arc_vae.atomic.fresh_grids(n, seed, epoch))"
-    drawer = subprocess.Popen([sys.executable, "-c", code, *map(str, (n, seed, first, last))], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              env=child_environment(), start_new_session=True)  # Ctrl+C is for this process alone
+    arguments = [str(number) for number in (n, seed, first, last)]
+    drawer = subprocess.Popen(
+        [sys.executable, "-c", _DRAWER, *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=child_environment(), start_new_session=True)  # Ctrl+C is for this process alone
     try:
         for epoch in range(first, last):
             grids = np.empty((n, GRID, GRID), np.uint8)
-            yield epoch, grids if drawer.stdout.readinto(grids) == grids.size else fresh_grids(n, seed, epoch)
+            complete = drawer.stdout.readinto(grids) == grids.size
+            yield epoch, grids if complete else fresh_grids(n, seed, epoch)
     finally:
         drawer.kill()
         drawer.wait()
@@ -239,11 +291,13 @@ def fresh_epochs(
 # %% ../nbs/00a_atomic.ipynb #write-array
 def _write_array(zf, name, dtype, shape, pieces):
     "Write an array into an open zip piece by piece, byte for byte as numpy.savez would."
+    header = dict(descr=npy.dtype_to_descr(np.dtype(dtype)), fortran_order=False, shape=shape)
     with zf.open(f"{name}.npy", "w", force_zip64=True) as f:
-        npy.write_array_header_1_0(f, dict(descr=npy.dtype_to_descr(np.dtype(dtype)), fortran_order=False, shape=shape))
+        npy.write_array_header_1_0(f, header)
         for piece in pieces:
             f.write(piece.tobytes())
 
+# %% ../nbs/00a_atomic.ipynb #make-corpus
 def make_corpus(
     path:str|Path,               # Where the .npz goes; its folder is created
     n:int=100_000,               # Grids in all three splits together
@@ -259,16 +313,19 @@ def make_corpus(
     if n < 10:
         raise DatasetError(f"{path}: expected at least 10 grids for three non-empty splits, found n={n}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    sizes, factors, done = dict(zip(SPLITS, (n - 2*(n//10), n//10, n//10), strict=True)), {s: [] for s in SPLITS}, 0
+    tenth = n//10
+    sizes = dict(train=n - 2*tenth, val=tenth, test=tenth)
+    factors = {split: [] for split in SPLITS}
+    done = 0
 
     def draw(split):
         nonlocal done
-        for grids, drawn in draw_range(start + done, start + done + sizes[split], seed):
+        first = start + done
+        for grids, drawn in draw_range(first, first + sizes[split], seed):
             yield grids
             factors[split].append(drawn)
             done += len(grids)
-            if progress:
-                progress(done, n)
+            if progress: progress(done, n)
 
     def write(f):
         with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as zf:
@@ -276,10 +333,16 @@ def make_corpus(
                 _write_array(zf, split, np.uint8, (size, GRID, GRID), draw(split))
             for split, size in sizes.items():
                 _write_array(zf, f"{split}_factors", np.int8, (size, MAX_OBJECTS, len(FACTORS)), factors[split])
+
     clear_parts(path.parent)
     return write_atomic(path, write)
 
 # %% ../nbs/00a_atomic.ipynb #make-shards
+def _shifted(progress, start, n):
+    "The progress of a shard as that of all n grids, of which `start` are made already."
+    if not progress: return None
+    return lambda done, _: progress(start + done, n)
+
 def make_shards(
     folder:str|Path,             # Where the shards go, 00000.npz and so on
     n:int,                       # Grids in all of them together
@@ -294,10 +357,12 @@ def make_shards(
         raise DatasetError(f"{folder}: already exists; choose another name or remove it first")
     if shards < 1 or n < 10*shards:
         raise DatasetError(f"{folder}: expected at least 10 grids in each shard, found n={n} in {shards} shards")
-    edges, part = [n*k//shards for k in range(shards + 1)], folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        for k, (a, b) in enumerate(zip(edges, edges[1:])):
-            make_corpus(part/f"{k:05}.npz", b - a, seed, progress and (lambda done, _, a=a: progress(a + done, n)), compress, a)
+        for k in range(shards):
+            start = n*k//shards
+            stop = n*(k + 1)//shards
+            make_corpus(part/f"{k:05}.npz", stop - start, seed, _shifted(progress, start, n), compress, start)
         clear_parts(folder.parent)
         return part.rename(folder)
     finally:

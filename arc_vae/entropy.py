@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['WIDE', 'BOARD', 'STEPS', 'BLOB', 'RECTANGLE', 'LINE', 'PATTERN', 'N_SIZES', 'board', 'cells', 'move',
-           'blob_probability', 'listed', 'anchors', 'causes', 'object_probability', 'scene_probability', 'readings',
-           'scene_cost', 'entropy_bound']
+           'blob_probability', 'listed', 'anchors', 'Cause', 'causes', 'object_probability', 'scene_probability',
+           'readings', 'scene_cost', 'entropy_bound']
 
 # %% ../nbs/00d_entropy.ipynb #x-from-collections-import-counter-defaultd
 from collections import Counter, defaultdict
 from functools import lru_cache
 from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 
-from .atomic import (KIND_SHARES, LINE_SHARES, LINE_STEPS, MAX_ATTEMPTS, MAX_OBJECTS, MAX_SIZE, MIN_SIZE, NEIGHBORS, OUTSIDE, PATTERN_CELLS,
-                            RECTANGLE_CELLS, RECTANGLES)
+from .atomic import (
+    KIND_SHARES, LINE_SHARES, LINE_STEPS, MAX_ATTEMPTS, MAX_OBJECTS, MAX_SIZE, MIN_SIZE, NEIGHBORS, OUTSIDE,
+    PATTERN_CELLS, RECTANGLE_CELLS, RECTANGLES)
 from .data import GRID, N_COLORS
 
 # %% ../nbs/00d_entropy.ipynb #board
@@ -27,6 +29,9 @@ def board(
     "A set of cells as a number"
     return sum(1 << y*WIDE + x for y, x in np.argwhere(picture).tolist())
 
+BOARD = board(np.ones((GRID, GRID)))
+
+# %% ../nbs/00d_entropy.ipynb #cells
 def cells(
     shape:int, # A set of cells
 )->tuple:      # Their bits' positions, ascending
@@ -37,14 +42,13 @@ def cells(
         shape &= shape - 1
     return tuple(found)
 
+# %% ../nbs/00d_entropy.ipynb #move
 def move(
     shape:int, # A set of cells
     by:int,    # 32*rows + columns, at most 15 of either, up and left if negative
 )->int:        # The moved set, which may reach beyond the grid
     "Move all cells of a set"
     return shape << by if by >= 0 else shape >> -by
-
-BOARD = board(np.ones((GRID, GRID)))
 
 # %% ../nbs/00d_entropy.ipynb #blob-probability
 STEPS = (NEIGHBORS @ (WIDE, 1)).tolist()
@@ -54,42 +58,63 @@ def blob_probability(
     shape:tuple, # At most 15 cells, as positions 32*row + column
 )->float:        # In [0, 1]; 0 for what does not hang together
     "Exact probability that a blob of so many cells grows into this shape, whatever its place"
-    n, near = len(shape), defaultdict(int, {c: 0 for c in shape})  # cell -> which of the n cells it touches, a bit for each; the n themselves come first
+    n = len(shape)
+    near = defaultdict(int)  # cell -> which of the n cells it touches, a bit for each; the n themselves come first
+    for cell in shape:
+        near[cell] = 0
     for i, cell in enumerate(shape):
-        for step in STEPS: near[cell + step] |= 1 << i
+        for step in STEPS:
+            near[cell + step] |= 1 << i
     subsets = np.arange(1 << n, dtype=np.uint16)
-    k = np.bitwise_count(subsets & np.array(list(near.values()), np.uint16)[:, None])
+    touched = np.array(list(near.values()), np.uint16)[:, None]
+    k = np.bitwise_count(subsets & touched)
     weight = k*(k + 1)
-    weight[:n][subsets >> np.arange(n, dtype=np.uint16)[:, None] & 1 == 1] = 0  # what is taken in already is no candidate
-    total, count, passed = weight.sum(0), np.bitwise_count(subsets), np.zeros(1 << n)
+    taken = subsets >> np.arange(n, dtype=np.uint16)[:, None] & 1
+    weight[:n][taken == 1] = 0  # what is taken in already is no candidate
+    total = weight.sum(0)
+    count = np.bitwise_count(subsets)
+    passed = np.zeros(1 << n)
     passed[1 << np.arange(n)] = 1
     for size in range(1, n):
         here = np.flatnonzero((count == size) & (passed > 0))
         share = passed[here]/total[here]
-        for i in range(n): passed[here | 1 << i] += share*weight[i, here]
+        for i in range(n):
+            passed[here | 1 << i] += share*weight[i, here]
     return float(passed[-1])
 
 # %% ../nbs/00d_entropy.ipynb #listed
 BLOB, RECTANGLE, LINE, PATTERN = KIND_SHARES
 N_SIZES = MAX_SIZE - MIN_SIZE + 1
 
-@lru_cache(1)
-def listed():
-    "The shapes that are drawn from lists: cells of a rectangle or pattern -> probability; visible cells of a line -> [(probability, offsets)]"
+def _listed_drawings():
+    "Cells of a rectangle or pattern, its box in the corner -> probability"
     weights = np.array(list(RECTANGLES.values()))/sum(RECTANGLES.values())
-    drawings = np.concatenate([RECTANGLE_CELLS.reshape(-1, MAX_SIZE, 2), PATTERN_CELLS.reshape(-1, MAX_SIZE, 2)])
-    n_patterns = len(drawings) - 2*len(weights)
-    drawn, lines = Counter(), defaultdict(list)
-    for drawing, p in zip(drawings.tolist(), [*np.repeat(RECTANGLE*weights/2, 2).tolist(), *[PATTERN/n_patterns]*n_patterns]):
-        drawn[tuple(y*WIDE + x for y, x in drawing if y != OUTSIDE)] += p
-    for step, share in zip((LINE_STEPS.astype(int) @ (WIDE, 1)).tolist(), LINE_SHARES):
+    rectangles = RECTANGLE_CELLS.reshape(-1, MAX_SIZE, 2).tolist()
+    patterns = PATTERN_CELLS.reshape(-1, MAX_SIZE, 2).tolist()
+    shares = np.repeat(RECTANGLE*weights/2, 2).tolist() + [PATTERN/len(patterns)]*len(patterns)
+    drawn = Counter()
+    for drawing, share in zip(rectangles + patterns, shares):
+        drawn[tuple(y*WIDE + x for y, x in drawing if y != OUTSIDE)] += share
+    return drawn
+
+def _listed_lines():
+    "Visible cells of a line -> [(probability, offsets)]"
+    steps = (LINE_STEPS.astype(int) @ (WIDE, 1)).tolist()
+    lines = defaultdict(list)
+    for step, share in zip(steps, LINE_SHARES):
         offsets = [tuple(step*i for i in range(length)) for length in range(MAX_SIZE + 1)]
         for start in cells(BOARD):
             visible = 1 << start
             for length in range(MIN_SIZE, MAX_SIZE + 1):
                 visible |= move(1 << start, offsets[length][-1]) & BOARD
-                if visible.bit_count() >= MIN_SIZE: lines[visible].append((LINE*share/N_SIZES, offsets[length]))
-    return drawn, lines
+                if visible.bit_count() >= MIN_SIZE:
+                    lines[visible].append((LINE*share/N_SIZES, offsets[length]))
+    return lines
+
+@lru_cache(1)
+def listed()->tuple: # Of rectangles and patterns, cells -> probability; of lines, what `_listed_lines` says
+    "The shapes that are drawn from lists"
+    return _listed_drawings(), _listed_lines()
 
 # %% ../nbs/00d_entropy.ipynb #anchors
 def anchors(
@@ -97,21 +122,36 @@ def anchors(
 )->int:            # A set of cells
     "Where an anchor may stand so that these cells are on the grid"
     room = BOARD
-    for o in offsets: room &= move(BOARD, -o)
+    for offset in offsets:
+        room &= move(BOARD, -offset)
     return room
+
+# %% ../nbs/00d_entropy.ipynb #causes
+class Cause(NamedTuple):
+    "A way to draw the cells of an object, before it got its place."
+    p:float       # Probability of the shape
+    offsets:tuple # Its cells as seen from the anchor
+    room:int      # Anchors where it may stand, a set of cells
+    tried:int     # How many anchors are tried
 
 @lru_cache(1 << 12)
 def causes(
     shape:int, # The cells of an object on the grid
-)->list:       # (probability, offsets, possible anchors, anchors that are tried)
-    "Every way to draw exactly these cells, but for their place and color; none for what is too small, too large or in pieces"
+)->list:       # Of `Cause`
+    "Every way to draw exactly these cells, but for place and color; none for what is too small, too large or in pieces"
     if not MIN_SIZE <= shape.bit_count() <= MAX_SIZE: return []
     drawn, lines = listed()
     visible = cells(shape)
     corner = visible[0]//WIDE*WIDE + min(c % WIDE for c in visible)
     compact = tuple(c - corner for c in visible)
-    p, room = drawn[compact] + BLOB/N_SIZES*blob_probability(compact), anchors(compact)
-    return [(p, compact, room, room.bit_count())]*(p > 0) + [(q, line, anchors(line[:MIN_SIZE]), GRID**2) for q, line in lines.get(shape, ())]
+    found = []
+    p = drawn[compact] + BLOB/N_SIZES*blob_probability(compact)
+    if p > 0:
+        room = anchors(compact)
+        found.append(Cause(p, compact, room, room.bit_count()))
+    for share, line in lines.get(shape, ()):
+        found.append(Cause(share, line, anchors(line[:MIN_SIZE]), GRID**2))
+    return found
 
 # %% ../nbs/00d_entropy.ipynb #object-probability
 def object_probability(
@@ -121,9 +161,10 @@ def object_probability(
     "Probability that the next object is this one"
     total = 0.
     for p, offsets, room, tried in causes(shape):
-        for o in offsets: room &= ~move(taken, -o)
-        fit = room.bit_count()
-        if fit: total += p*(1 - (1 - fit/tried)**MAX_ATTEMPTS)/fit
+        for offset in offsets:
+            room &= ~move(taken, -offset)
+        n_fit = room.bit_count()
+        if n_fit: total += p*(1 - (1 - n_fit/tried)**MAX_ATTEMPTS)/n_fit
     return total/(N_COLORS - 1)
 
 # %% ../nbs/00d_entropy.ipynb #scene-probability
@@ -136,7 +177,8 @@ def scene_probability(
         after = Counter()
         for taken, p in passed.items():
             for o in objects:
-                if not o & taken: after[taken | o] += p*object_probability(o, taken)
+                if not o & taken:
+                    after[taken | o] += p*object_probability(o, taken)
         passed = after
     return sum(passed.values())
 
@@ -144,13 +186,19 @@ def scene_probability(
 def readings(
     grid:np.ndarray,    # Colors, (16, 16)
     factors:np.ndarray, # What was drawn, int8 (objects, 7), -1 where there is no object
-)->set:                 # frozensets of objects, each the set of its cells; empty where the factors do not describe the grid
+)->set:                 # Frozensets of objects, each a set of cells; empty where the factors do not describe the grid
     "Ways to divide the colored cells among the objects"
-    boxes = [board(grid[t:t + h, l:l + w] == c) << t*WIDE + l for _, c, _, t, l, h, w in np.asarray(factors).tolist() if c > 0 <= min(t, l)]
-    found, colored = set(), board(grid)
+    boxes = []  # of each object, the cells of its color in its box
+    for _, color, _, top, left, height, width in np.asarray(factors).tolist():
+        if color <= 0 or min(top, left) < 0: continue
+        inside = grid[top:top + height, left:left + width] == color
+        boxes.append(board(inside) << top*WIDE + left)
+    found = set()
     if len(boxes) > MAX_OBJECTS: return found
+    colored = board(grid)
     for order in permutations(boxes):
-        taken, objects = 0, []
+        taken = 0
+        objects = []
         for box in order:
             objects.append(box & ~taken)
             taken |= box
@@ -163,14 +211,20 @@ def scene_cost(
     factors,      # What was drawn, int8 (N, objects, 7), -1 where there is no object
 )->np.ndarray:    # Nats, float64 (N,); infinite where no reading explains the grid
     "Minus the logarithm of a lower bound of each grid's probability under the generator of `arc_vae.atomic`"
-    p = [sum(map(scene_probability, readings(g, f))) for g, f in zip(np.asarray(grids), np.asarray(factors), strict=True)]
-    with np.errstate(divide="ignore"): return -np.log(np.array(p, float))
+    p = []
+    for grid, drawn in zip(np.asarray(grids), np.asarray(factors), strict=True):
+        p.append(sum(map(scene_probability, readings(grid, drawn))))
+    with np.errstate(divide="ignore"):
+        return -np.log(np.array(p, float))
 
+# %% ../nbs/00d_entropy.ipynb #entropy-bound
 def entropy_bound(
     cost:np.ndarray, # Nats, (N,), from `scene_cost`
-)->dict:             # mean and its 95 % interval [low, high] in nats per grid; n grids that count, n_left_out with infinite cost; None where those are more than a twentieth
-    "An upper bound of the entropy, known up to the error of sampling; there is none for grids that another generator drew"
+)->dict:             # mean and 95 % interval [low, high], nats per grid; n that count, n_left_out of infinite cost
+    "An upper bound of the entropy up to the error of sampling; None where more than a twentieth cost infinitely much"
     kept = cost[np.isfinite(cost)]
-    if len(kept) < .95*len(cost): return None
-    mean, error = float(kept.mean()), 1.96*float(kept.std())/len(kept)**.5
-    return dict(mean=mean, interval=[mean - error, mean + error], n=len(kept), n_left_out=len(cost) - len(kept))
+    n = len(kept)
+    if n < .95*len(cost): return None  # another generator drew these grids
+    mean = float(kept.mean())
+    error = 1.96*float(kept.std())/n**.5
+    return dict(mean=mean, interval=[mean - error, mean + error], n=n, n_left_out=len(cost) - n)

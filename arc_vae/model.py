@@ -37,8 +37,12 @@ class ReferenceEncoder(nn.Module):
     def __init__(self, latent_dim:int=10):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Conv2d(N_COLORS, 32, 3, 1, 1), nn.ReLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 128, 3, 2, 1), nn.ReLU(),
-            nn.Flatten(), nn.Linear(128*4*4, 128), nn.ReLU(), nn.Linear(128, 2*latent_dim))
+            nn.Conv2d(N_COLORS, 32, 3, 1, 1), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(),
+            nn.Conv2d(64, 128, 3, 2, 1), nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(128*4*4, 128), nn.ReLU(),
+            nn.Linear(128, 2*latent_dim))
 
     def forward(self, x): return gaussian_heads(self.net(one_hot(x)))
 
@@ -48,8 +52,12 @@ class ReferenceDecoder(nn.Module):
     def __init__(self, latent_dim:int=10):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(latent_dim, 128), nn.ReLU(), nn.Linear(128, 128*4*4), nn.ReLU(), nn.Unflatten(1, (128, 4, 4)),
-            nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, N_COLORS, 3, 1, 1))
+            nn.Linear(latent_dim, 128), nn.ReLU(),
+            nn.Linear(128, 128*4*4), nn.ReLU(),
+            nn.Unflatten(1, (128, 4, 4)),
+            nn.ConvTranspose2d(128, 64, 4, 2, 1), nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.ReLU(),
+            nn.Conv2d(32, N_COLORS, 3, 1, 1))
 
     def forward(self, z): return self.net(z)
 
@@ -61,14 +69,15 @@ def reparameterize(
     noise:Tensor=None,               # Standard normal, (B, D), where it has been drawn already
 )->Tensor:                           # z, (B, D)
     "A sample of the posterior that is differentiable in its parameters (Kingma & Welling 2014, sec. 2.4)."
-    return mu + (logvar/2).exp()*(torch.randn(mu.shape, generator=generator, device=mu.device) if noise is None else noise)
+    if noise is None: noise = torch.randn(mu.shape, generator=generator, device=mu.device)
+    return mu + (logvar/2).exp()*noise
 
 # %% ../nbs/01_model.ipynb #gaussian-kl
 def gaussian_kl(
     mu:Tensor,      # Posterior means, (B, D)
     logvar:Tensor,  # Posterior log-variances, (B, D)
 )->Tensor:          # Nats per latent dimension, (B, D)
-    "KL from the diagonal-Gaussian posterior to the standard-normal prior, before any reduction (Kingma & Welling 2014, app. B)."
+    "KL from the posterior to the standard-normal prior, before any reduction (Kingma & Welling 2014, app. B)."
     return .5*(mu.pow(2) + logvar.exp() - logvar - 1)
 
 # %% ../nbs/01_model.ipynb #rate
@@ -109,7 +118,10 @@ class VAE(nn.Module):
     "An encoder and a decoder with a standard-normal prior between them."
     def __init__(self, encoder:nn.Module, decoder:nn.Module, latent_dim:int=10, network:str="custom"):
         super().__init__()
-        self.encoder, self.decoder, self.latent_dim, self.network = encoder, decoder, latent_dim, network
+        self.encoder = encoder
+        self.decoder = decoder
+        self.latent_dim = latent_dim
+        self.network = network
 
     @property
     def device(self): return next(self.parameters()).device
@@ -124,13 +136,13 @@ class VAE(nn.Module):
         if hasattr(self.encoder, "code"): self.encoder.code.beta.fill_(beta)
 
     def fit(self, grids:Tensor, say=print):
-        "What a network needs to know of its training split, uint8 (N, 16, 16), before the first step; for most that is nothing."
+        "Tell a network what it needs to know of its training split, uint8 (N, 16, 16), before the first step."
         if hasattr(self.encoder, "fit"): self.encoder.fit(grids, say)
 
     def posterior(self, x:Tensor): return self.encoder(x)  # uint8 (B, 16, 16) -> mu, logvar (B, D)
     def logits(self, z:Tensor): return self.decoder(z)     # (B, D) -> (B, 10, 16, 16)
 
-    def _codes(self, z):
+    def _checked_codes(self, z):
         "z as float32 (N, D); ValueError where it has not D numbers or one that is not finite."
         z = torch.atleast_2d(torch.as_tensor(z, dtype=torch.float32))
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
@@ -139,17 +151,19 @@ class VAE(nn.Module):
         return z
 
     def _batched(self, f, items, batch_size, grad):
+        "f of each batch of items, a list."
         with torch.set_grad_enabled(grad):
-            return [f(b.to(self.device)) for b in items.split(batch_size)]
+            return [f(batch.to(self.device)) for batch in items.split(batch_size)]
 
     def encode(self,
-        grids,                # One grid or many of any kind: lists, numpy, torch; smaller than 16x16 is padded, with a warning
+        grids,                # One grid or many: lists, numpy, torch; smaller than 16x16 is padded, with a warning
         scales:bool=False,    # Also return the posterior standard deviations
         batch_size:int=1000,  # Grids at a time
         grad:bool=False,      # Keep gradients
     ):                        # Means of z, (N, D); with scales also standard deviations, (N, D)
         "Where the grids lie in the latent space; ValueError names what is not a grid."
-        mu, logvar = (torch.cat(p) for p in zip(*self._batched(self.posterior, as_grids(grids), batch_size, grad)))
+        batches = self._batched(self.posterior, as_grids(grids), batch_size, grad)
+        mu, logvar = (torch.cat(parts) for parts in zip(*batches))
         return (mu, (logvar/2).exp()) if scales else mu
 
     def decode(self,
@@ -159,9 +173,9 @@ class VAE(nn.Module):
         grad:bool=False,      # Keep gradients (of the logits)
     )->Tensor:                # Grids of the most probable colors, uint8 (N, 16, 16)
         "The grids that codes stand for; ValueError where a code has not D numbers."
-        z = self._codes(z)
-        pick = (lambda b: self.logits(b)) if logits else (lambda b: self.logits(b).argmax(1).to(torch.uint8))
-        return torch.cat(self._batched(pick, z, batch_size, grad))
+        def most_probable(batch): return self.logits(batch).argmax(1).to(torch.uint8)
+        decoded = self._batched(self.logits if logits else most_probable, self._checked_codes(z), batch_size, grad)
+        return torch.cat(decoded)
 
     def reconstruct(self,
         grids,      # As for encode
@@ -169,7 +183,8 @@ class VAE(nn.Module):
         "What the decoder makes of each grid's posterior mean."
         return self.decode(self.encode(grids))
 
-    def _code(self):
+    def _object_code(self):
+        "The code that sees objects; ValueError for a network without one."
         if hasattr(self.encoder, "code"): return self.encoder.code
         raise ValueError(f"network {self.network!r} has no list of objects; objects has")
 
@@ -177,7 +192,7 @@ class VAE(nn.Module):
         grids,        # As for encode
     )->Objects:       # The largest of each grid, as many as the code holds
         "What the encoder sees in the grids; ValueError for a network that sees no objects."
-        return find_objects(as_grids(grids).to(self.device), self._code().objects)
+        return find_objects(as_grids(grids).to(self.device), self._object_code().objects)
 
     @torch.no_grad()
     def encode_objects(self,
@@ -186,7 +201,7 @@ class VAE(nn.Module):
         scales:bool=False,   # Also return the posterior standard deviations
     ):                       # Means of z, (n, D); with scales also standard deviations, (n, D)
         "Where grids that hold these objects lie in the latent space; ValueError for a network that sees no objects."
-        self._code()
+        self._object_code()
         if n is None: n = int(objects.grid.max()) + 1 if len(objects.grid) else 0
         mu, logvar = self.encoder.encode_objects(objects, n)
         return (mu, (logvar/2).exp()) if scales else mu
@@ -195,5 +210,5 @@ class VAE(nn.Module):
         z,            # As for decode
     )->Objects:       # The most probable ones; they may lie partly off the grid
         "The objects that codes stand for; ValueError for a network that sees no objects."
-        self._code()
-        return self.decoder.decode_objects(self._codes(z).to(self.device))
+        self._object_code()
+        return self.decoder.decode_objects(self._checked_codes(z).to(self.device))

@@ -10,6 +10,7 @@ __all__ = ['rank', 'world', 'share', 'ProcessLost', 'add_up', 'add_gradients', '
 import json, os, signal, subprocess, sys, threading
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,44 +25,56 @@ def rank(
     "The number of this process."
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
+# %% ../nbs/01d_processes.ipynb #world
 def world(
 )->int:  # At least 1
     "How many processes train together."
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
+# %% ../nbs/01d_processes.ipynb #share
 def share(
     n:int,           # How many things there are
     mine:int=None,   # A process; this one where none is named
     of:int=None,     # How many processes; all where none is named
 )->slice:            # Those of this process
     "Split n things evenly between the processes, in order."
-    mine, of = rank() if mine is None else mine, of or world()
+    if mine is None: mine = rank()
+    of = of or world()
     return slice(n*mine//of, n*(mine + 1)//of)
 
 # %% ../nbs/01d_processes.ipynb #processlost
 class ProcessLost(RuntimeError):
     "Another process of the same training has ended, or can no longer be reached."
 
+# %% ../nbs/01d_processes.ipynb #add-up
+def _add_up_as_one(tensors):
+    "Sum tensors of one type over all processes, in one message."
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    try: dist.all_reduce(flat)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ProcessLost(f"another process of this training is gone ({reason})") from None
+    totals = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, total in zip(tensors, totals): tensor.copy_(total.view_as(tensor))
+
 def add_up(
     tensors:list,  # The same shapes and types in every process; changed in place
 ):
     "Put the sum over all processes into each tensor; ProcessLost where one of them is gone."
     if world() == 1: return
-    for kind in dict.fromkeys(t.dtype for t in tensors):  # in the same order everywhere, which a set does not promise
-        some = [t for t in tensors if t.dtype == kind]
-        flat = torch.cat([t.reshape(-1) for t in some])  # one message, not one for each
-        try: dist.all_reduce(flat)
-        except RuntimeError as e: raise ProcessLost(f"another process of this training is gone ({' '.join(str(e).split())[:120]})") from None
-        for t, total in zip(some, flat.split([t.numel() for t in some])): t.copy_(total.view_as(t))
+    dtypes = dict.fromkeys(tensor.dtype for tensor in tensors)  # a set has another order in each process
+    for dtype in dtypes: _add_up_as_one([tensor for tensor in tensors if tensor.dtype == dtype])
 
+# %% ../nbs/01d_processes.ipynb #add-gradients
 def add_gradients(
     parameters,  # Of the model
 ):
-    "Put the sum over all processes into every gradient; a parameter that one process had no use for counts as zero there."
+    "Put the sum over all processes into every gradient; one that a process has no use for counts as zero there."
     if world() == 1: return
     parameters = list(parameters)
-    for p in parameters: p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-    add_up([p.grad for p in parameters])
+    for parameter in parameters:
+        if parameter.grad is None: parameter.grad = torch.zeros_like(parameter)
+    add_up([parameter.grad for parameter in parameters])
 
 # %% ../nbs/01d_processes.ipynb #put-together
 def put_together(
@@ -70,10 +83,12 @@ def put_together(
     alone:bool=False,  # This process has them all
 )->dict:               # name -> (n, ...), on the device of the parts
     "The rows of all processes, in order."
-    if alone or world() == 1: return {k: torch.cat([p[k] for p in parts.values()]) for k in next(iter(parts.values()))}
-    whole = {k: v.new_zeros(n, *v.shape[1:]) for k, v in next(iter(parts.values())).items()}
+    first = next(iter(parts.values()))
+    if alone or world() == 1:
+        return {name: torch.cat([part[name] for part in parts.values()]) for name in first}
+    whole = {name: rows.new_zeros(n, *rows.shape[1:]) for name, rows in first.items()}
     for start, part in parts.items():
-        for k, rows in part.items(): whole[k][start:start + len(rows)] = rows
+        for name, rows in part.items(): whole[name][start:start + len(rows)] = rows
     add_up(list(whole.values()))
     return whole
 
@@ -83,15 +98,32 @@ def on_signals(
     handle,  # Called with (number, frame)
 ):           # Yields the handlers from before, by number
     "Handle SIGTERM and SIGINT for a while; outside the main thread signals are left alone."
-    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)} if threading.current_thread() is threading.main_thread() else {}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try: yield before
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
 
+# %% ../nbs/01d_processes.ipynb #launch
 class JobError(RuntimeError):
     "What went wrong in one of the processes, as it was said there."
 
 _CALL = "import arc_vae.processes as own; own.work()"
+
+def _torchrun(n, function, words, folder):
+    "Start torchrun; its processes leave what went wrong in the folder."
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={n}", "--no-python"]
+    process = [sys.executable, "-W", "ignore", "-c", _CALL, function, *words]
+    return subprocess.Popen(
+        torchrun + process,
+        env=child_environment(PYTHONUNBUFFERED="1", ARC_VAE_FAILURES=folder),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 def launch(
     n:int,           # Processes
@@ -99,46 +131,83 @@ def launch(
     *words:str,      # Its arguments, text
     say=print,       # Told each line that process 0 prints
 ):
-    "Call a function in n processes under torchrun and wait for them; JobError with what went wrong there; that others were lost by it is not said."
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={n}", "--no-python", sys.executable, "-W", "ignore", "-c", _CALL, function, *words]
-    noise = []
+    "Call a function in n processes under torchrun and wait; JobError with what went wrong, not who was lost by it."
+    errors = []
     with TemporaryDirectory() as folder:
-        with subprocess.Popen(command, env=child_environment(PYTHONUNBUFFERED="1", ARC_VAE_FAILURES=folder), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as job:
-            listen = threading.Thread(target=lambda: noise.extend(job.stderr), daemon=True); listen.start()
+        with _torchrun(n, function, words, folder) as job:
+            listener = threading.Thread(target=lambda: errors.extend(job.stderr), daemon=True)
+            listener.start()
             with on_signals(lambda number, frame: job.terminate()):
                 for line in job.stdout: say(line.rstrip("\n"))
-        listen.join(5)
-        failed = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
-    if job.returncode: raise JobError(min(failed)[1] if failed else f"{n} processes: they ended with exit code {job.returncode}" + "".join(f"\n{line.rstrip()}" for line in noise[-3:]))
+        listener.join(5)
+        failures = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+    if not job.returncode: return
+    if failures: raise JobError(min(failures)[1])  # what broke comes before what was lost by it
+    last_lines = "".join(f"\n{line.rstrip()}" for line in errors[-3:])
+    raise JobError(f"{n} processes: they ended with exit code {job.returncode}{last_lines}")
+
+# %% ../nbs/01d_processes.ipynb #join-group
+def _join_group():
+    "Join the processes that torchrun has started; the store through which they found each other."
+    cuda = torch.cuda.is_available()
+    if cuda: torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    number, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    torchrun_has_one = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=number == 0 and not torchrun_has_one,
+    )
+    one_gpu_each = cuda and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
+    dist.init_process_group(
+        "nccl" if one_gpu_each else "gloo",
+        store=store,
+        rank=number,
+        world_size=processes,
+        timeout=timedelta(minutes=10),
+    )
+    return store
 
 # %% ../nbs/01d_processes.ipynb #work
+def _watch_starter():
+    "Ask this process to stop when its starter is gone."
+    sys.stdin.read()  # comes back when the starter is gone
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def _leave_failure(error):
+    "Write what went wrong, and whether another process was lost by then, for the starter to read."
+    path = Path(os.environ["ARC_VAE_FAILURES"])/f"{os.environ['RANK']}.json"
+    failure = (isinstance(error, ProcessLost), str(error) or type(error).__name__)
+    with suppress(OSError): write_json(path, failure)
+
 def work():
     "What each process of a job does: find the others, call the function that sys.argv names, say what went wrong."
     function, words = sys.argv[1], sys.argv[2:]
-    cuda = torch.cuda.is_available()
-    if cuda: torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    number, all_of_them = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=number == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True")
-    dist.init_process_group("nccl" if cuda and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]) else "gloo", store=store, rank=number, world_size=all_of_them, timeout=timedelta(minutes=10))
+    store = _join_group()
     if rank(): sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process lives)
     else: threading.Thread(target=_watch_starter, daemon=True).start()
     module, _, name = function.rpartition(".")
-    try: getattr(__import__(module, fromlist=[name]), name)(*words)
+    try: getattr(import_module(module), name)(*words)
     except BaseException as error:
-        with suppress(OSError): write_json(Path(os.environ["ARC_VAE_FAILURES"])/f"{number}.json", (isinstance(error, ProcessLost), str(error) or type(error).__name__))
+        _leave_failure(error)
         os._exit(1)  # not waiting for the others: they wait for this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if store.add("finished", 1) == all_of_them: store.set("all finished", "")
-    store.wait(["all finished"], timedelta(days=1))  # a process that leaves early takes its connections with it, while others are still reading
+    # A process that leaves early takes its connections with it, while others are still reading
+    if store.add("finished", 1) == world(): store.set("all finished", "")
+    store.wait(["all finished"], timedelta(days=1))
     dist.destroy_process_group()
-
-def _watch_starter():
-    sys.stdin.read()  # comes back when the starter is gone
-    os.kill(os.getpid(), signal.SIGTERM)
 
 # %% ../nbs/01d_processes.ipynb #say-hello
 def say_hello():
     "Process 0 says how many processes have found each other, and the sum of their numbers."
-    total = torch.tensor([float(rank())]); add_up([total])
-    rows = put_together({rank(): dict(square=torch.tensor([rank()**2]), half=torch.tensor([rank()/2]), small=torch.tensor([rank()], dtype=torch.uint8))}, world())
-    print(f"{world()} processes, numbers sum to {total.item():g}, squares {rows['square'].tolist()}, halves {rows['half'].tolist()}")
+    number = rank()
+    total = torch.tensor([float(number)])
+    add_up([total])
+    own = dict(
+        square=torch.tensor([number**2]),
+        half=torch.tensor([number/2]),
+        small=torch.tensor([number], dtype=torch.uint8),
+    )
+    rows = put_together({number: own}, world())
+    squares, halves = rows["square"].tolist(), rows["half"].tolist()
+    print(f"{world()} processes, numbers sum to {total.item():g}, squares {squares}, halves {halves}")

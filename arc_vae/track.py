@@ -35,20 +35,38 @@ def within(
     return value
 
 # %% ../nbs/01b_track.ipynb #wandb-server
-PUBLIC = ("https://api.forge.coreweave.com", "https://api.wandb.ai")  # The public server: its address, and the one that older keys are filed under
+# The public server: its address, and the one that older keys are filed under
+PUBLIC = ("https://api.forge.coreweave.com", "https://api.wandb.ai")
+
+def _user_path(variable, default):
+    "A path that an environment variable may name."
+    return Path(os.path.expanduser(os.environ.get(variable) or default))
+
+def _read_settings():
+    "W&B's settings file."
+    settings = configparser.ConfigParser(interpolation=None)
+    try: settings.read(_user_path("WANDB_CONFIG_DIR", "~/.config/wandb")/"settings", encoding="utf-8")
+    except (configparser.Error, ValueError): pass  # a broken file holds no key
+    return settings
+
+def _read_netrc():
+    "The user's logins by server; None where there are none."
+    try: return netrc.netrc(_user_path("NETRC", "~/.netrc"))
+    except (OSError, netrc.NetrcParseError, ValueError): return None
 
 def wandb_server(
 )->tuple[str, bool]: # Its address, and whether a key for it is there
     "The W&B server that runs would go to, found without importing wandb."
-    path = lambda name, default: Path(os.path.expanduser(os.environ.get(name) or default))
-    settings, keys = configparser.ConfigParser(interpolation=None), None
-    try: settings.read(path("WANDB_CONFIG_DIR", "~/.config/wandb")/"settings", encoding="utf-8")
-    except (configparser.Error, ValueError): pass  # a broken file holds no key
-    try: keys = netrc.netrc(path("NETRC", "~/.netrc"))
-    except (OSError, netrc.NetrcParseError, ValueError): pass
-    url = (os.environ.get("WANDB_BASE_URL") or settings.get("default", "base_url", fallback=None) or PUBLIC[0]).rstrip("/")
-    key = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or settings.get("default", "api_key", fallback=None)
-    return url, bool(key or keys and any(keys.authenticators(urlsplit(u).netloc) for u in (PUBLIC if url in PUBLIC else (url,))))
+    settings = _read_settings()
+    logins = _read_netrc()
+    url = os.environ.get("WANDB_BASE_URL") or settings.get("default", "base_url", fallback=None) or PUBLIC[0]
+    url = url.rstrip("/")
+    key = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
+    key = key or settings.get("default", "api_key", fallback=None)
+    if not key and logins:
+        addresses = PUBLIC if url in PUBLIC else (url,)
+        key = any(logins.authenticators(urlsplit(address).netloc) for address in addresses)
+    return url, bool(key)
 
 # %% ../nbs/01b_track.ipynb #answers
 def answers(
@@ -57,7 +75,8 @@ def answers(
 )->bool:
     "Whether anybody speaks HTTP there."
     def ask():
-        try: urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=timeout).close()
+        request = urllib.request.Request(url, method="HEAD")
+        try: urllib.request.urlopen(request, timeout=timeout).close()
         except urllib.error.HTTPError as error: return error.code < 500
         return True
     try: return within(timeout, ask)
@@ -70,9 +89,11 @@ def wandb_mode(
     mode:str="auto",    # auto, online, offline or disabled
     timeout:float=3.0,  # Seconds that the server has to answer
 )->str:                 # online, offline or disabled
-    "How W&B will run: an explicit mode, else WANDB_MODE, else online if a key and the server are there, else offline; raises ValueError for an unknown mode."
+    "How W&B will run: an explicit mode, else WANDB_MODE, else online where it can work, else offline; or ValueError."
     if mode == "auto": mode = os.environ.get("WANDB_MODE") or "auto"
-    if mode not in ("auto", *MODES): raise ValueError(f"W&B mode: expected one of auto, {', '.join(MODES)}, found {mode!r}{nearest(mode, ('auto', *MODES))}")
+    known = ("auto", *MODES)
+    if mode not in known:
+        raise ValueError(f"W&B mode: expected one of {', '.join(known)}, found {mode!r}{nearest(mode, known)}")
     if mode == "disabled": return mode
     if find_spec("wandb") is None:
         print("W&B is off: the package wandb is not installed", flush=True)
@@ -82,27 +103,53 @@ def wandb_mode(
     return "online" if key and answers(url, timeout) else "offline"
 
 # %% ../nbs/01b_track.ipynb #wandb-home
+def _wandb_variables():
+    "W&B's part of the environment."
+    return {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+
 @contextmanager
 def wandb_home(
     run_dir,  # The run; W&B writes into its folder wandb
     mode:str, # online or offline
 ):
     "Keep everything that W&B writes inside the run, and leave environment and exit hooks as they were."
-    home, ours = Path(run_dir).resolve()/"wandb", lambda: {k: v for k, v in os.environ.items() if k.startswith("WANDB_")}
-    before, hooks = ours(), (sys.exit, sys.excepthook)
+    home = Path(run_dir).resolve()/"wandb"
+    variables_before = _wandb_variables()
+    hooks_before = sys.exit, sys.excepthook
+    folders = ["data", "cache", "artifact"]
+    if mode == "offline": folders.append("config")  # online, the user's own is read
     try:
-        for name in ("DATA", "CACHE", "ARTIFACT", "CONFIG")[:4 if mode == "offline" else 3]:
-            (home/name.lower()).mkdir(parents=True, exist_ok=True)
-            os.environ[f"WANDB_{name}_DIR"] = str(home/name.lower())
-        os.environ.update(WANDB_DIR=str(home.parent), WANDB_MODE=mode, WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
+        for folder in folders:
+            (home/folder).mkdir(parents=True, exist_ok=True)
+            os.environ[f"WANDB_{folder.upper()}_DIR"] = str(home/folder)
+        os.environ.update(WANDB_DIR=str(home.parent), WANDB_MODE=mode)
+        os.environ.update(WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
         yield
     finally:
-        for name in ours(): del os.environ[name]
-        os.environ.update(before)
-        sys.exit, sys.excepthook = hooks
+        for name in _wandb_variables(): del os.environ[name]
+        os.environ.update(variables_before)
+        sys.exit, sys.excepthook = hooks_before
 
 # %% ../nbs/01b_track.ipynb #start-run
-START_SECONDS, FINISH_SECONDS, STOP_SECONDS = 8, 30, 5  # to begin, to end, and to end when something went wrong or somebody wants the machine back
+START_SECONDS = 8    # To begin
+FINISH_SECONDS = 30  # To end
+STOP_SECONDS = 5     # To end when something went wrong or somebody wants the machine back
+
+def _quiet_settings():
+    "Settings of W&B that turn off what nobody asked for and that limit every wait."
+    import wandb
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        save_code=False,
+        symlink=False,
+        disable_git=True,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        init_timeout=START_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+        finish_timeout_raises=True,
+    )
 
 def start_run(
     run_dir:Path,   # The run's folder; its name names the W&B run
@@ -113,15 +160,50 @@ def start_run(
 ):                  # wandb.Run
     "Open a W&B run that stays quiet and does not look around; raises whatever W&B raises."
     import wandb
-    if mode == "online" and not wandb_server()[1]: raise ConnectionError("online needs a key, run `wandb login`")  # W&B itself would ask, and wait
-    quiet = dict(silent=True, console="off", save_code=False, symlink=False, disable_git=True, x_disable_stats=True, x_disable_machine_info=True)
-    limits = dict(init_timeout=START_SECONDS, finish_timeout=FINISH_SECONDS, finish_timeout_raises=True)
-    return wandb.init(project=os.environ.get("WANDB_PROJECT") or "arc-vae", name=run_dir.name, dir=str(run_dir), config=dict(config), mode=mode,
-                      job_type=job, id=run_id, resume="allow" if run_id else None, reinit="create_new", settings=wandb.Settings(**quiet, **limits))
+    if mode == "online" and not wandb_server()[1]:  # W&B itself would ask, and wait
+        raise ConnectionError("online needs a key, run `wandb login`")
+    return wandb.init(
+        project=os.environ.get("WANDB_PROJECT") or "arc-vae",
+        name=run_dir.name,
+        dir=str(run_dir),
+        config=dict(config),
+        mode=mode,
+        job_type=job,
+        id=run_id,
+        resume="allow" if run_id else None,
+        reinit="create_new",
+        settings=_quiet_settings(),
+    )
+
+# %% ../nbs/01b_track.ipynb #wandb-image
+def _wandb_image(source):
+    "A picture for W&B, from uint8 (H, W, 3) or the path of a file."
+    import wandb
+    return wandb.Image(str(source) if isinstance(source, Path) else source)
+
+def _wandb_images(sources):
+    "One picture, or several, as a list for W&B."
+    one = isinstance(sources, Path) or isinstance(sources, np.ndarray) and sources.ndim == 3
+    return [_wandb_image(source) for source in ([sources] if one else sources)]
+
+def _wandb_histogram(values):
+    "The distribution of the finite values of an array or tensor."
+    import wandb
+    if hasattr(values, "detach"): values = values.detach().cpu()
+    flat = np.asarray(values, float).ravel()
+    return wandb.Histogram(flat[np.isfinite(flat)])
+
+def _wandb_table(columns, rows):
+    "A table whose arrays are shown as pictures."
+    import wandb
+    data = []
+    for row in rows:
+        data.append([wandb.Image(cell) if isinstance(cell, np.ndarray) else cell for cell in row])
+    return wandb.Table(columns=columns, data=data)
 
 # %% ../nbs/01b_track.ipynb #tracker
 class Tracker:
-    "One W&B run as a context manager: whatever goes wrong with W&B costs one printed line and the tracker, never the work inside."
+    "One W&B run as a context manager; whatever goes wrong with W&B costs one printed line, never the work inside."
     def __init__(self,
         run_dir,              # The run's folder; W&B writes into its folder wandb
         config:dict,          # Settings to show next to the curves
@@ -129,46 +211,66 @@ class Tracker:
         job:str="train",      # What it is for: train, evaluate, sample
         run_id:str|None=None, # A W&B run to continue: the `id` of an earlier tracker
     ):
-        self.run_dir, self.config, self.mode, self.job, self.id = Path(run_dir).resolve(), config, mode, job, run_id
-        self.url_or_dir, self._run, self._code, self._open, self._families = None, None, 1, ExitStack(), {"epoch", "step"}
+        self.run_dir, self.config = Path(run_dir).resolve(), config
+        self.mode, self.job, self.id = mode, job, run_id
+        self.url_or_dir = None
+        self._run = None
+        self._exit_code = 1
+        self._on_exit = ExitStack()
+        self._families = {"epoch", "step"}  # of metrics whose x axis W&B has been told
 
     def __enter__(self):
         self.mode = wandb_mode(self.mode)
         try: self._safely(self._start)
-        except BaseException: self._open.close(); raise  # Ctrl-C while the server takes its time
+        except BaseException:  # Ctrl-C while the server takes its time
+            self._on_exit.close()
+            raise
         return self
 
     def __exit__(self, kind, error, trace):
-        self._code = int(kind is not None)
-        self._safely(self._open.close, last=True)
+        self._exit_code = int(kind is not None)
+        self._safely(self._on_exit.close, last=True)
 
     def _start(self):
+        "Open the run, and note what has to be undone."
         stop_service = "WANDB_SERVICE" not in os.environ  # otherwise somebody else in this process uses W&B
-        self._open.enter_context(wandb_home(self.run_dir, self.mode))
-        self._open.callback(lambda: within(STOP_SECONDS if self._code else FINISH_SECONDS + 5, lambda: self._finish(stop_service)))
-        self._run = start_run(self.run_dir, self.config, self.mode, self.job, self.id)
-        self.id, self.url_or_dir = self._run.id, self._run.url if self.mode == "online" else str(Path(self._run.dir).parent)
+        self._on_exit.enter_context(wandb_home(self.run_dir, self.mode))
+        self._on_exit.callback(self._finish_in_time, stop_service)
+        run = self._run = start_run(self.run_dir, self.config, self.mode, self.job, self.id)
+        url_or_dir = run.url if self.mode == "online" else str(Path(run.dir).parent)
+        self.id, self.url_or_dir = run.id, url_or_dir
+
+    def _finish_in_time(self, stop_service):
+        "Finish, or leave behind what takes too long."
+        seconds = STOP_SECONDS if self._exit_code else FINISH_SECONDS + 5
+        within(seconds, lambda: self._finish(stop_service))
 
     def _finish(self, stop_service):
         import wandb
         try:
-            if self._run: self._run.finish(exit_code=self._code)
+            if self._run: self._run.finish(exit_code=self._exit_code)
         finally:
             if stop_service: wandb.teardown()
 
     def _safely(self, call, last=False):
+        "Call what may raise anything; the first error is printed and turns the tracker off."
         if self.mode == "disabled" and not last: return
         try: call()
         except (Exception, SystemExit) as error:
             if self.mode != "disabled":
-                print(f"W&B failed ({type(error).__name__}: {' '.join(str(error).split())[:200]}): training goes on without it", flush=True)
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                print(f"W&B failed ({reason}): training goes on without it", flush=True)
             self.mode = "disabled"
 
+    def _set_axis(self, name):
+        "Tell W&B what a metric's family is drawn over, once."
+        family = name.split("/")[0] + "/*" if "/" in name else name
+        if family in self._families: return
+        self._run.define_metric(family, step_metric="step" if family == "train/*" else "epoch")
+        self._families.add(family)
+
     def _send(self, values):
-        for name in values:
-            family = name.split("/")[0] + "/*" if "/" in name else name
-            if family not in self._families: self._run.define_metric(family, step_metric="step" if family == "train/*" else "epoch")
-            self._families.add(family)
+        for name in values: self._set_axis(name)
         self._run.log(values)
 
     def log(self, values:dict):
@@ -177,37 +279,27 @@ class Tracker:
 
     def images(self, name:str, grids_rgb):
         "Log one picture, uint8 (H, W, 3) or the path of a file, or several, at the epoch that was logged last."
-        def send():
-            import wandb
-            several = [grids_rgb] if isinstance(grids_rgb, Path) or isinstance(grids_rgb, np.ndarray) and grids_rgb.ndim == 3 else grids_rgb
-            self._send({name: [wandb.Image(str(g) if isinstance(g, Path) else g) for g in several]})
-        self._safely(send)
+        self._safely(lambda: self._send({name: _wandb_images(grids_rgb)}))
 
     def histogram(self, name:str, values):
-        "Log the distribution of an array or tensor, at the epoch that was logged last; what is not finite is left out."
-        def send():
-            import wandb
-            flat = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, float).ravel()
-            self._send({name: wandb.Histogram(flat[np.isfinite(flat)])})
-        self._safely(send)
+        "Log the distribution of an array or tensor at the epoch logged last; what is not finite is left out."
+        self._safely(lambda: self._send({name: _wandb_histogram(values)}))
 
     def table(self, name:str, columns:list, rows:list):
-        "Log rows as a table that can be sorted and filtered; a cell that is a picture, uint8 (H, W, 3), is shown as one."
-        def send():
-            import wandb
-            cell = lambda v: wandb.Image(v) if isinstance(v, np.ndarray) else v
-            self._send({name: wandb.Table(columns=columns, data=[[cell(v) for v in row] for row in rows])})
-        self._safely(send)
+        "Log rows as a table to sort and filter; a cell that is a picture, uint8 (H, W, 3), is shown as one."
+        self._safely(lambda: self._send({name: _wandb_table(columns, rows)}))
 
     def summary(self, values:dict):
         "Set the run's final numbers, those that its table shows."
         self._safely(lambda: self._run.summary.update(values))
 
     def artifact(self, name:str, paths, aliases=(), metadata:dict|None=None, kind:str="model"):
-        "Log files as a version of a model or of something else, within `FINISH_SECONDS`; those of a model must no longer change, since W&B refers to them; others are copied."
+        "Log files as a version, in `FINISH_SECONDS`; a model's must not change, W&B refers to them; others are copied."
         def send():
             import wandb
-            model = wandb.Artifact(name, kind, metadata=metadata)
-            for path in paths: model.add_file(str(path), policy="immutable" if kind == "model" else "mutable")
-            within(FINISH_SECONDS, lambda: self._run.log_artifact(model, aliases=list(aliases)))  # the one call that asks the server and waits
+            artifact = wandb.Artifact(name, kind, metadata=metadata)
+            policy = "immutable" if kind == "model" else "mutable"
+            for path in paths: artifact.add_file(str(path), policy=policy)
+            # The one call that asks the server and waits
+            within(FINISH_SECONDS, lambda: self._run.log_artifact(artifact, aliases=list(aliases)))
         self._safely(send)

@@ -8,13 +8,13 @@ __all__ = ['PRESETS', 'IN_CONFIG', 'LOCK_SECONDS', 'CHANGES_WEIGHTS', 'MAY_CHANG
            'count_right', 'shares', 'plain', 'accuracies', 'send', 'validate', 'judge', 'pick_device', 'open_corpus',
            'RunError', 'refuse_used', 'read_json', 'sole_writer', 'open_run', 'epoch_line', 'summarize', 'write_log',
            'track_epoch', 'Diverged', 'Interrupted', 'save_state', 'keep_epoch', 'read_state', 'restore_state',
-           'resumed_config', 'asked_to_stop', 'check_finite', 'grids_by_epoch', 'fit', 'introduce', 'fit_tracked',
-           'take_part', 'train', 'small_run']
+           'resumed_config', 'asked_to_stop', 'check_finite', 'grids_by_epoch', 'TrainState', 'begin_training',
+           'write_status', 'fit', 'introduce', 'fit_tracked', 'take_part', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #x-import-json-math-os-platform-signal-subp
 import json, math, os, platform, signal, subprocess, time
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -25,94 +25,136 @@ from torch import Tensor, nn
 
 import arc_vae
 from .atomic import fresh_epochs, make_corpus
-from .checkpoint import MAX_LATENT, PHASES, START, STATES, CheckpointError, expect, export, fit_weights, read_checkpoint, save_checkpoint
-from .data import N_COLORS, DatasetError, GridCorpus, augment, clear_parts, describe, load_corpus, nearest, picture, rng, write_atomic, write_json
+from .checkpoint import MAX_LATENT, PHASES, START, STATES, CheckpointError
+from .checkpoint import expect, export, fit_weights, read_checkpoint, save_checkpoint
+from .data import N_COLORS, DatasetError, GridCorpus, augment, clear_parts, describe, load_corpus
+from .data import nearest, picture, rng, write_atomic, write_json
 from .code.network import NETWORKS, make_vae
 from .model import VAE, distortion, gaussian_kl, objective, rate, reparameterize
-from .processes import ProcessLost, add_gradients, add_up, launch, on_signals, put_together, rank, share, world
+from .processes import ProcessLost, add_gradients, add_up, launch, on_signals, put_together
+from .processes import rank, share, world
 from .track import Tracker
 from .watch import Progress, clock, read_log
 
 # %% ../nbs/02_train.ipynb #trainconfig
+def _setting(default, **limits):
+    "A field of TrainConfig; its limits, min (0 for a number), max and choices, are checked by make_config."
+    return field(default=default, metadata=limits)
+
 @dataclass(frozen=True)
 class TrainConfig:
     "Every setting of a training run; the defaults here are the original specification, which is preset `reference`."
     preset:str = "default"
-    corpus:str = ""                  # Path of corpus.npz; empty: the project's own generator makes one
-    n_corpus:int = 100_000           # Grids to generate where no corpus is given
-    n_train:int = 0                  # Use only the first grids of a split; 0: all
+    corpus:str = ""                             # Path of corpus.npz; empty: the project's own generator makes one
+    n_corpus:int = 100_000                      # Grids to generate where no corpus is given
+    n_train:int = 0                             # Use only the first grids of a split; 0: all
     n_val:int = 0
     n_test:int = 0
-    network:str = "reference"        # A name in arc_vae.model.NETWORKS
-    latent_dim:int = 10              # Numbers a grid is mapped to
-    epochs:int = 50
-    batch_size:int = 128             # Grids a step
-    lr:float = 1e-3                  # Learning rate at the start
-    lr_final:float = 1e-5            # Learning rate at the end of the cosine
-    beta_mid:float = 1.              # Weight of the rate at the end of the first ramp
-    beta_final:float = 2.            # Weight of the rate at the end of the second ramp, and from there on
-    beta_mid_epoch:int = 10          # Epoch that ends the first ramp
-    beta_final_epoch:int = 30        # Epoch that ends the second ramp
-    grad_clip:float = 200.           # Largest gradient norm, nats per grid
-    patience:int = 10                # Epochs without a better validation objective, counted once the ramp has ended
-    fresh:bool = False               # Draw new training grids for every epoch, as many as the corpus has, so that none is seen twice
-    augment_symmetries:bool = True   # Turn and mirror every training grid at random
-    augment_colors:bool = True       # Permute the colors 1-9 of every training grid at random
-    seed:int = 0                     # Initial weights, order, augmentation, noise, and the generated corpus
-    device:str = "auto"              # auto, cpu, cuda or mps
-    threads:int = 0                  # CPU threads of a process; 0: as torch chooses
-    compile:str = ""                 # Backend of torch.compile, like inductor; empty: none. For the networks that it can compile whole
-    processes:int = 1                # Processes that train together, one a GPU or several on a CPU
-    wandb:str = "auto"               # Weights & Biases: auto, online, offline or disabled
-    wandb_every:int = 5              # Epochs between pictures
-    save_minutes:float = 5.          # Between checkpoints inside an epoch; there is one after each epoch anyway
+    network:str = _setting("reference", choices=tuple(NETWORKS))
+    latent_dim:int = _setting(10, min=1, max=MAX_LATENT)  # Numbers a grid is mapped to
+    epochs:int = _setting(50, min=1)
+    batch_size:int = _setting(128, min=1)       # Grids a step
+    lr:float = 1e-3                             # Learning rate at the start
+    lr_final:float = 1e-5                       # Learning rate at the end of the cosine
+    beta_mid:float = 1.                         # Weight of the rate at the end of the first ramp
+    beta_final:float = 2.                       # Weight of the rate at the end of the second ramp, and from there on
+    beta_mid_epoch:int = _setting(10, min=1)    # Epoch that ends the first ramp
+    beta_final_epoch:int = 30                   # Epoch that ends the second ramp
+    grad_clip:float = 200.                      # Largest gradient norm, nats per grid
+    patience:int = _setting(10, min=1)          # Epochs without a better objective, counted once the ramp has ended
+    fresh:bool = False                          # Draw new training grids, as many as the corpus has, for every epoch
+    augment_symmetries:bool = True              # Turn and mirror every training grid at random
+    augment_colors:bool = True                  # Permute the colors 1-9 of every training grid at random
+    seed:int = _setting(0, max=2**63 - 1)       # Of weights, order, augmentation, noise and the generated corpus
+    device:str = _setting("auto", choices=("auto", "cpu", "cuda", "mps"))
+    threads:int = _setting(0, max=1024)         # CPU threads of a process; 0: as torch chooses
+    # Backend of torch.compile; empty: none. For the networks that it can compile whole
+    compile:str = _setting("", choices=("", "inductor", "cudagraphs", "aot_eager"))
+    processes:int = _setting(1, min=1, max=1024)  # That train together, one a GPU or several on a CPU
+    wandb:str = _setting("auto", choices=("auto", "online", "offline", "disabled"))  # Weights & Biases
+    wandb_every:int = _setting(5, min=1)        # Epochs between pictures
+    save_minutes:float = 5.                     # Between checkpoints inside an epoch; each epoch ends with one anyway
 
 # %% ../nbs/02_train.ipynb #configerror
+class ConfigError(ValueError):
+    "A setting that does not exist or cannot be; the message names it, what was expected and what was found."
+
+# %% ../nbs/02_train.ipynb #presets
 PRESETS = dict(
     default=dict(network="objects", epochs=15, batch_size=256, lr=2e-3, beta_mid_epoch=3, beta_final_epoch=9),
     long=dict(network="objects_fine", epochs=20, batch_size=256, lr=2e-3, beta_mid_epoch=4, beta_final_epoch=12),
     reference=dict(network="reference"),
-    smoke=dict(network="objects_small", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000, epochs=4, beta_mid_epoch=1, beta_final_epoch=2,
-               patience=2, wandb_every=2),  # The whole pipeline in about a minute
+    # The whole pipeline in about a minute
+    smoke=dict(network="objects_small", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000,
+               epochs=4, beta_mid_epoch=1, beta_final_epoch=2, patience=2, wandb_every=2),
+    # Seconds: what this notebook runs as it stands
     tiny=dict(network="objects_small", n_corpus=3_000, epochs=3, beta_mid_epoch=1, beta_final_epoch=2,
-              wandb="disabled"))  # Seconds: what this notebook runs as it stands
+              wandb="disabled"))
 
-class ConfigError(ValueError):
-    "A setting that does not exist or cannot be; the message names it, what was expected and what was found."
+# %% ../nbs/02_train.ipynb #as-type
+def _as_bool(value):
+    text = str(value).lower()
+    if text not in ("true", "false", "1", "0"): raise ValueError
+    return text in ("true", "1")
+
+def _as_int(value):
+    if isinstance(value, bool) or float(value) != int(float(value)): raise ValueError
+    exact = isinstance(value, int) or str(value).isdecimal()  # else like 3.0 or "1e3"
+    return int(value if exact else float(value))
+
+def _as_float(value):
+    if isinstance(value, bool) or not math.isfinite(float(value)): raise ValueError
+    return float(value)
+
+def _as_text(value):
+    if not isinstance(value, str | Path): raise TypeError
+    return str(value)
 
 def _as_type(name, value, kind):
     "Bring a value, maybe text from a command line, to the type of its field."
-    try:
-        if kind is bool and str(value).lower() in ("true", "false", "1", "0"): return str(value).lower() in ("true", "1")
-        if kind is str and isinstance(value, str | Path): return str(value)
-        if kind is int and not isinstance(value, bool) and float(value) == int(float(value)): return int(value if isinstance(value, int) or str(value).isdecimal() else float(value))
-        if kind is float and not isinstance(value, bool) and math.isfinite(float(value)): return float(value)
-    except (TypeError, ValueError, OverflowError): pass
-    raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}")
+    convert = {bool: _as_bool, int: _as_int, float: _as_float, str: _as_text}[kind]
+    try: return convert(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}") from None
+
+# %% ../nbs/02_train.ipynb #check-limits
+def _check_choice(name, value, choices):
+    if value in choices: return
+    raise ConfigError(f"{name}: expected one of {', '.join(choices)}, found {value!r}{nearest(value, choices)}")
+
+def _check_number(name, value, low, high):
+    if value < low: raise ConfigError(f"{name}: expected at least {low}, found {value}")
+    if value > high: raise ConfigError(f"{name}: expected at most {high}, found {value}")
+
+def _check_limits(cfg):
+    "ConfigError names the first setting that is none of its choices, else the first number outside its limits."
+    for f in fields(cfg):
+        if "choices" in f.metadata: _check_choice(f.name, getattr(cfg, f.name), f.metadata["choices"])
+    for f in fields(cfg):
+        if type(f.default) not in (int, float): continue
+        _check_number(f.name, getattr(cfg, f.name), f.metadata.get("min", 0), f.metadata.get("max", math.inf))
 
 # %% ../nbs/02_train.ipynb #make-config
-_AT_LEAST_ONE = ("latent_dim", "epochs", "batch_size", "beta_mid_epoch", "patience", "wandb_every", "processes")
-_AT_MOST = dict(seed=2**63 - 1, latent_dim=MAX_LATENT, threads=1024, processes=1024)
-_CHOICES = dict(device=("auto", "cpu", "cuda", "mps"), wandb=("auto", "online", "offline", "disabled"), network=tuple(NETWORKS), compile=("", "inductor", "cudagraphs", "aot_eager"))
-
 def make_config(
     preset:str="default",  # A name in PRESETS
     **changes,             # Any field of TrainConfig, as its type or as text
 )->TrainConfig:            # Checked settings
     "Settings from a preset and changes; ConfigError for a name or value that cannot be, with the nearest valid name."
-    if not isinstance(preset, str) or preset not in PRESETS: raise ConfigError(f"preset: expected one of {', '.join(PRESETS)}, found {preset!r}{nearest(str(preset), PRESETS)}")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        hint = nearest(str(preset), PRESETS)
+        raise ConfigError(f"preset: expected one of {', '.join(PRESETS)}, found {preset!r}{hint}")
     kinds = {f.name: type(f.default) for f in fields(TrainConfig)}
     for name in changes:
-        if name not in kinds: raise ConfigError(f"unknown setting {name!r}{nearest(name, kinds)}; known: {', '.join(kinds)}")
-    cfg = TrainConfig(**PRESETS[preset] | {k: _as_type(k, v, kinds[k]) for k, v in changes.items()} | dict(preset=preset))
-    for name, known in _CHOICES.items():
-        if getattr(cfg, name) not in known: raise ConfigError(f"{name}: expected one of {', '.join(known)}, found {getattr(cfg, name)!r}{nearest(getattr(cfg, name), known)}")
-    for name, kind in kinds.items():
-        low = 1 if name in _AT_LEAST_ONE else 0
-        if kind in (int, float) and getattr(cfg, name) < low: raise ConfigError(f"{name}: expected at least {low}, found {getattr(cfg, name)}")
-        if name in _AT_MOST and getattr(cfg, name) > _AT_MOST[name]: raise ConfigError(f"{name}: expected at most {_AT_MOST[name]}, found {getattr(cfg, name)}")
-    if cfg.beta_final_epoch < cfg.beta_mid_epoch: raise ConfigError(f"beta_final_epoch: expected at least beta_mid_epoch ({cfg.beta_mid_epoch}), found {cfg.beta_final_epoch}")
-    if not cfg.corpus and cfg.n_corpus < 10: raise ConfigError(f"n_corpus: expected at least 10, found {cfg.n_corpus}")
+        if name not in kinds:
+            raise ConfigError(f"unknown setting {name!r}{nearest(name, kinds)}; known: {', '.join(kinds)}")
+    typed = {name: _as_type(name, value, kinds[name]) for name, value in changes.items()}
+    cfg = TrainConfig(preset=preset, **PRESETS[preset] | typed)
+    _check_limits(cfg)
+    if cfg.beta_final_epoch < cfg.beta_mid_epoch:
+        expected = f"at least beta_mid_epoch ({cfg.beta_mid_epoch})"
+        raise ConfigError(f"beta_final_epoch: expected {expected}, found {cfg.beta_final_epoch}")
+    if not cfg.corpus and cfg.n_corpus < 10:
+        raise ConfigError(f"n_corpus: expected at least 10, found {cfg.n_corpus}")
     return cfg
 
 # %% ../nbs/02_train.ipynb #beta-at
@@ -141,8 +183,10 @@ def take_batch(
     device=None,      # Where the batch is wanted; where the grids are
 )->Tensor:            # uint8 (at most batch_size, 16, 16); the last one is shorter, not dropped
     "The batch of one step: an index operation, then random symmetries and colors."
-    x = grids[order[step*cfg.batch_size:(step + 1)*cfg.batch_size]].to(device or grids.device)
-    return augment(x, rng("augment", cfg.seed, epoch, step, device=x.device), cfg.augment_symmetries, cfg.augment_colors)
+    rows = order[step*cfg.batch_size:(step + 1)*cfg.batch_size]
+    x = grids[rows].to(device or grids.device)
+    generator = rng("augment", cfg.seed, epoch, step, device=x.device)
+    return augment(x, generator, cfg.augment_symmetries, cfg.augment_colors)
 
 # %% ../nbs/02_train.ipynb #costs
 def costs(
@@ -150,23 +194,27 @@ def costs(
     x:Tensor,        # Grids, uint8 (B, 16, 16)
     noise:Tensor,    # Standard normal, (B, D)
 )->tuple:            # Distortion and rate, nats, (B,) each
-    "What grids cost, each with one sample of its posterior: all of a step's arithmetic, and nothing that changes from step to step but its arguments."
+    "What grids cost, each with one sample of its posterior: a step's arithmetic, which depends on its arguments alone."
     mu, logvar = vae.posterior(x)
-    return distortion(vae.logits(reparameterize(mu, logvar, noise=noise)), x), rate(mu, logvar)
+    z = reparameterize(mu, logvar, noise=noise)
+    return distortion(vae.logits(z), x), rate(mu, logvar)
 
+# %% ../nbs/02_train.ipynb #compiled
 def compiled(
     backend:str,   # Of torch.compile; empty: none
     say=print,     # Told where it fails
 ):                 # Like costs
-    "`costs` as one graph for each size of batch; where it cannot be compiled one warning is said, and training goes on without."
+    "`costs` as one graph for each size of batch; where it cannot be compiled, a warning, and training goes on without."
     if not backend: return costs
-    fast = torch.compile(costs, backend=backend, fullgraph=True, dynamic=False)
+    chosen = torch.compile(costs, backend=backend, fullgraph=True, dynamic=False)
+
     def call(*arguments):
-        nonlocal fast
-        try: return fast(*arguments)
+        nonlocal chosen
+        try: return chosen(*arguments)
         except Exception as error:  # whatever the compiler runs into
-            if fast is costs: raise
-            say(f"warning: torch.compile failed ({type(error).__name__}); training goes on without it"); fast = costs
+            if chosen is costs: raise
+            say(f"warning: torch.compile failed ({type(error).__name__}); training goes on without it")
+            chosen = costs
             return costs(*arguments)
     return call
 
@@ -180,18 +228,21 @@ def train_step(
     generator:torch.Generator,      # Of the posterior sample
     costs=costs,                    # Maybe compiled
 )->Tensor:                          # [distortion and rate summed over the batch, gradient norm, B], on the device
-    "One update of the weights, to which each process contributes its share of the batch; ProcessLost before it where one of them is gone."
+    "One update of the weights, to which each process adds its share; ProcessLost before it where one of them is gone."
     vae.set_beta(beta)
-    n, mine = len(x), share(len(x))
-    x, noise = x[mine], torch.randn(n, vae.latent_dim, generator=generator, device=x.device)[mine]
+    n = len(x)
+    own = share(n)  # the rows of this process
+    noise = torch.randn(n, vae.latent_dim, generator=generator, device=x.device)[own]
+    x = x[own]
     d, r = costs(vae, x, noise)
     opt.zero_grad()
     if len(x): (objective(d, r, beta)*(len(x)/n)).backward()
-    measured = torch.stack([d.detach().sum(), r.detach().sum()])
-    add_gradients(vae.parameters()); add_up([measured])
+    sums = torch.stack([d.detach().sum(), r.detach().sum()])
+    add_gradients(vae.parameters())
+    add_up([sums])
     norm = nn.utils.clip_grad_norm_(vae.parameters(), grad_clip)
     opt.step()
-    return torch.cat([measured, torch.stack([norm.detach(), norm.new_tensor(n)])])
+    return torch.cat([sums, torch.stack([norm.detach(), norm.new_tensor(n)])])
 
 # %% ../nbs/02_train.ipynb #train-epoch
 def train_epoch(
@@ -207,12 +258,14 @@ def train_epoch(
     "Every grid once, in an order that depends on seed and epoch; from the middle where steps were done before."
     vae.train()
     order = torch.randperm(len(grids), generator=rng("order", cfg.seed, epoch)).to(grids.device)
-    steps, measured = math.ceil(len(grids)/cfg.batch_size), list(done)
+    steps = math.ceil(len(grids)/cfg.batch_size)
+    measured = list(done)
     for step in range(len(measured), steps):
         progress = epoch + step/steps
         for group in opt.param_groups: group["lr"] = lr_at(progress, cfg)
         x = take_batch(grids, order, epoch, step, cfg, vae.device)
-        measured.append(train_step(vae, opt, x, beta_at(progress, cfg), cfg.grad_clip, rng("noise", cfg.seed, epoch, step, device=x.device), costs))
+        generator = rng("noise", cfg.seed, epoch, step, device=x.device)
+        measured.append(train_step(vae, opt, x, beta_at(progress, cfg), cfg.grad_clip, generator, costs))
         if after: after(measured)
     return torch.stack(measured).cpu()
 
@@ -222,9 +275,13 @@ def count_right(
     x:Tensor,     # True colors, (N, 16, 16)
 )->dict:          # Counts: cells and hits per color, (10,); exact grids; grids
     "The counts that every accuracy is made of."
-    truth, hit = x.flatten().long(), (pred == x)
-    return dict(cells=torch.bincount(truth, minlength=N_COLORS), hits=torch.bincount(truth[hit.flatten()], minlength=N_COLORS),
-                exact=int(hit.flatten(1).all(1).sum()), grids=len(x))
+    truth = x.flatten().long()
+    hit = pred == x
+    return dict(
+        cells=torch.bincount(truth, minlength=N_COLORS),
+        hits=torch.bincount(truth[hit.flatten()], minlength=N_COLORS),
+        exact=int(hit.flatten(1).all(1).sum()),
+        grids=len(x))
 
 # %% ../nbs/02_train.ipynb #shares
 def shares(
@@ -232,18 +289,31 @@ def shares(
 )->dict:          # Each of the accuracies, float64; NaN where nothing was there to be right about
     "Accuracy over all cells, colored cells, colors and whole grids, with the all-background score."
     cells, hits, exact, grids = (torch.as_tensor(counts[k]).double() for k in ("cells", "hits", "exact", "grids"))
-    pixel, black = hits.sum(-1)/cells.sum(-1), cells[..., 0]/cells.sum(-1)
-    return dict(pixel_accuracy=pixel, all_background_accuracy=black, skill=((pixel - black)/(1 - black)).where(black < 1, math.nan),
-                foreground_accuracy=hits[..., 1:].sum(-1)/cells[..., 1:].sum(-1), balanced_color_accuracy=(hits/cells).nanmean(-1),
-                exact_match=exact/grids, per_color_accuracy=hits/cells)
+    pixel = hits.sum(-1)/cells.sum(-1)
+    black = cells[..., 0]/cells.sum(-1)
+    per_color = hits/cells
+    return dict(
+        pixel_accuracy=pixel,
+        all_background_accuracy=black,
+        skill=((pixel - black)/(1 - black)).where(black < 1, math.nan),
+        foreground_accuracy=hits[..., 1:].sum(-1)/cells[..., 1:].sum(-1),
+        balanced_color_accuracy=per_color.nanmean(-1),
+        exact_match=exact/grids,
+        per_color_accuracy=per_color)
 
+# %% ../nbs/02_train.ipynb #plain
 def plain(
     values:dict,  # name -> tensor of one number or of several
 )->dict:          # name -> number, or list of numbers; None for a NaN
     "Tensors as JSON can say them."
-    one = lambda v: None if v != v else v
-    return {k: one(v.item()) if v.ndim == 0 else [one(x) for x in v.tolist()] for k, v in values.items()}
+    def none_for_nan(number): return None if number != number else number
+    found = {}
+    for name, tensor in values.items():
+        if tensor.ndim == 0: found[name] = none_for_nan(tensor.item())
+        else: found[name] = [none_for_nan(number) for number in tensor.tolist()]
+    return found
 
+# %% ../nbs/02_train.ipynb #accuracies
 def accuracies(
     counts:dict,  # From count_right
 )->dict:          # Shares in [0, 1]; skill at most 1; None where nothing was there to be right about
@@ -258,21 +328,26 @@ def send(
     generator:torch.Generator,  # Of the posterior samples, on the CPU
     batch_size:int=500,         # Grids at a time
     progress=None,              # Called with (done, total) as it goes
-)->dict:                        # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,) in nats
+)->dict:  # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,) in nats
     "Encode and decode every grid of a split once."
     vae.eval()
-    noise, parts, starts = None, {}, range(0, len(grids), batch_size)
+    starts = range(0, len(grids), batch_size)
     alone = len(starts) < world()  # so few that each process does them all
+    noise, parts = None, {}
     for i in starts if alone else starts[rank()::world()]:
         x = grids[i:i + batch_size].to(getattr(vae, "device", grids.device))
         mu, logvar = vae.posterior(x)
         if noise is None: noise = torch.randn(len(grids), mu.shape[1], generator=generator)
         z = reparameterize(mu, logvar, noise=noise[i:i + batch_size].to(mu.device))
-        parts[i] = dict(mu=mu, logvar=logvar, pred=vae.logits(mu).argmax(1).to(torch.uint8), distortion=distortion(vae.logits(z), x), rate=rate(mu, logvar))
+        pred = vae.logits(mu).argmax(1).to(torch.uint8)
+        parts[i] = dict(mu=mu, logvar=logvar, pred=pred, distortion=distortion(vae.logits(z), x), rate=rate(mu, logvar))
         if progress: progress(i + len(x), len(grids))
-    return {k: v.cpu() for k, v in put_together(parts, len(grids), alone).items()}
+    whole = put_together(parts, len(grids), alone)
+    return {name: rows.cpu() for name, rows in whole.items()}
 
 # %% ../nbs/02_train.ipynb #validate
+_VALIDATED = ("pixel_accuracy", "all_background_accuracy", "skill", "foreground_accuracy", "exact_match")
+
 def validate(
     vae:VAE,           # Model
     grids:Tensor,      # A split, uint8 (N, 16, 16)
@@ -280,10 +355,12 @@ def validate(
 )->dict:               # Nats per grid, shares in [0, 1]
     "Validation with the same noise every time, and the objective at the *final* beta whatever beta is now."
     sent = send(vae, grids, rng("validate", cfg.seed))
-    d, r = sent["distortion"].double().mean().item(), sent["rate"].double().mean().item()
-    a = accuracies(count_right(sent["pred"], grids.cpu()))
-    return dict(distortion=d, rate=r, elbo=-(d + r), objective=d + beta_at(cfg.epochs, cfg)*r, kl_per_dim=gaussian_kl(sent["mu"], sent["logvar"]).double().mean(0).tolist(),
-                **{k: a[k] for k in ("pixel_accuracy", "all_background_accuracy", "skill", "foreground_accuracy", "exact_match")})
+    d = sent["distortion"].double().mean().item()
+    r = sent["rate"].double().mean().item()
+    kl_per_dim = gaussian_kl(sent["mu"], sent["logvar"]).double().mean(0).tolist()
+    found = dict(distortion=d, rate=r, elbo=-(d + r), objective=d + beta_at(cfg.epochs, cfg)*r, kl_per_dim=kl_per_dim)
+    right = accuracies(count_right(sent["pred"], grids.cpu()))
+    return found | {name: right[name] for name in _VALIDATED}
 
 # %% ../nbs/02_train.ipynb #judge
 def judge(
@@ -291,11 +368,12 @@ def judge(
     cfg:TrainConfig,  # beta_final_epoch, epochs, patience
 )->tuple:             # (this epoch is the best, training should stop)
     "Whether the latest epoch is the best since the ramp ended, and whether patience has run out. A NaN is never best."
-    armed = min(cfg.beta_final_epoch, cfg.epochs)
-    if len(history) < max(armed, 1): return False, False
-    counted = [math.inf if math.isnan(h) else h for h in history[max(armed, 1) - 1:]]
-    best = min(range(len(counted)), key=counted.__getitem__)
-    return best == len(counted) - 1 and counted[best] < math.inf, len(counted) - 1 - best >= cfg.patience
+    first = max(min(cfg.beta_final_epoch, cfg.epochs), 1)  # the first epoch that counts
+    if len(history) < first: return False, False
+    counted = [math.inf if math.isnan(value) else value for value in history[first - 1:]]
+    best = counted.index(min(counted))
+    latest = len(counted) - 1
+    return best == latest and counted[best] < math.inf, latest - best >= cfg.patience
 
 # %% ../nbs/02_train.ipynb #pick-device
 def pick_device(
@@ -303,9 +381,10 @@ def pick_device(
 )->str:               # A device that is there
     "The device to train on: as asked, or the fastest there is; ConfigError where the one asked for is missing."
     there = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
-    if name == "auto": return next(d for d, ok in there.items() if ok)
-    if not there.get(name): raise ConfigError(f"device: {name!r} is not available here; available: {', '.join(d for d, ok in there.items() if ok)}")
-    return name
+    available = [device for device, is_there in there.items() if is_there]
+    if name == "auto": return available[0]
+    if name in available: return name
+    raise ConfigError(f"device: {name!r} is not available here; available: {', '.join(available)}")
 
 # %% ../nbs/02_train.ipynb #open-corpus
 def open_corpus(
@@ -318,23 +397,27 @@ def open_corpus(
     if not cfg.corpus and not path.exists():
         say(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
         make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating", say))
-    corpus = load_corpus(path, Progress("reading", say)).head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
-    for split in ("val", "test"):
-        if not getattr(corpus, split).any(): raise DatasetError(f"{path}: {split}: expected a colored cell in {len(getattr(corpus, split)):,} grids, found background only: there is nothing to be better at than the all-black picture")
+    whole = load_corpus(path, Progress("reading", say))
+    corpus = whole.head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
+    for split, grids in dict(val=corpus.val, test=corpus.test).items():
+        if grids.any(): continue
+        raise DatasetError(f"{path}: {split}: expected a colored cell in {len(grids):,} grids, found background only: "
+                           "there is nothing to be better at than the all-black picture")
     return corpus
 
 # %% ../nbs/02_train.ipynb #runerror
 class RunError(ValueError):
     "A run folder that cannot be used; the message names it and the way out."
 
-def _commit():
-    "The git commit of the source tree, or nothing outside of one."
-    found = subprocess.run(["git", "-C", str(Path(arc_vae.__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True)
-    return found.stdout.strip() if found.returncode == 0 else ""
-
+# %% ../nbs/02_train.ipynb #refuse-used
 def refuse_used(run_dir):
     "RunError where another run lives in a folder."
-    if (Path(run_dir)/"config.json").exists(): raise RunError(f"{run_dir} already holds a run; choose another name, or remove it")
+    if (Path(run_dir)/"config.json").exists():
+        raise RunError(f"{run_dir} already holds a run; choose another name, or remove it")
+
+# %% ../nbs/02_train.ipynb #read-json
+# What others need of config.json
+IN_CONFIG = dict(preset=str, corpus=str, corpus_sha256=str, n_train=int, n_val=int, n_test=int, wandb_id=str)
 
 def read_json(
     path,       # A JSON file of a run
@@ -342,13 +425,18 @@ def read_json(
 )->dict:        # What it holds
     "RunError names the file that is missing or damaged, or the key that is not as it was written."
     try: found = json.loads(Path(path).read_text())
-    except FileNotFoundError: raise RunError(f"{path}: no such file; the folder holds no run, or not all of it") from None
-    except (OSError, ValueError, RecursionError) as e: raise RunError(f"{path}: expected JSON, it cannot be read ({type(e).__name__}: {e})") from None
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file; the folder holds no run, or not all of it") from None
+    except (OSError, ValueError, RecursionError) as e:
+        raise RunError(f"{path}: expected JSON, it cannot be read ({type(e).__name__}: {e})") from None
+    if kinds and not isinstance(found, dict):
+        raise RunError(f"{path}: expected an object, found {type(found).__name__}")
     for key, kind in kinds.items():
-        if not isinstance(found, dict) or not isinstance(found.get(key), kind): raise RunError(f"{path}: {key}: expected {kind.__name__}, found {found.get(key)!r}" if isinstance(found, dict) else f"{path}: expected an object, found {type(found).__name__}")
+        if not isinstance(found.get(key), kind):
+            raise RunError(f"{path}: {key}: expected {kind.__name__}, found {found.get(key)!r}")
     return found
 
-IN_CONFIG = dict(preset=str, corpus=str, corpus_sha256=str, n_train=int, n_val=int, n_test=int, wandb_id=str)  # What others need of config.json
+# %% ../nbs/02_train.ipynb #sole-writer
 LOCK_SECONDS = 5  # a kernel whose command line was killed notices within a second or two
 
 @contextmanager
@@ -358,22 +446,37 @@ def sole_writer(
     "Hold a run against other processes, as long as this one lives; RunError where another one holds it."
     lock = filelock.FileLock(Path(run_dir)/".lock")
     try: lock.acquire(timeout=LOCK_SECONDS)
-    except filelock.Timeout: raise RunError(f"{run_dir} is being trained by another process; wait for it, or stop it first") from None
+    except filelock.Timeout:
+        raise RunError(f"{run_dir} is being trained by another process; wait for it, or stop it first") from None
     try: yield
     finally: lock.release()
+
+# %% ../nbs/02_train.ipynb #open-run
+def _commit():
+    "The git commit of the source tree, or nothing outside of one."
+    command = ["git", "-C", str(Path(arc_vae.__file__).parent), "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+def _new_wandb_id():
+    "The moment, and a few random digits for what begins at the same moment."
+    return datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex()
 
 def open_run(
     run_dir,            # The run's folder
     cfg:TrainConfig,    # Its settings
     corpus:GridCorpus,  # Its corpus
 )->Path:                # The folder
-    "Claim a folder by writing config.json: settings, corpus fingerprint, versions, commit. RunError where another run lives there."
+    "Claim a folder by writing config.json: settings, corpus, versions, commit. RunError where another run lives there."
     run_dir = Path(run_dir)
     refuse_used(run_dir)
-    write_json(run_dir/"config.json", asdict(cfg) | dict(
-        corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=corpus.report, wandb_id=os.environ.get("WANDB_RUN_ID") or datetime.now().strftime("%Y%m%d%H%M%S") + os.urandom(3).hex(),  # the agent of a sweep has chosen one
+    facts = dict(
+        corpus=corpus.path, corpus_sha256=corpus.sha256, corpus_report=corpus.report,
+        wandb_id=os.environ.get("WANDB_RUN_ID") or _new_wandb_id(),  # the agent of a sweep has chosen one
         started=datetime.now().astimezone().isoformat(timespec="seconds"), git_commit=_commit(),
-        versions=dict(arc_vae=arc_vae.__version__, python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)))
+        versions=dict(arc_vae=arc_vae.__version__, python=platform.python_version(),
+                      torch=torch.__version__, numpy=np.__version__))
+    write_json(run_dir/"config.json", asdict(cfg) | facts)
     return run_dir
 
 # %% ../nbs/02_train.ipynb #epoch-line
@@ -381,9 +484,13 @@ def epoch_line(
     e:dict,       # A record of log.jsonl
 )->str:           # One line
     "An epoch as one line of text: what it cost, what came out right, how fast, and how long to go."
-    return (f"epoch {e['epoch']:>2}/{e['epochs']}  β {e['beta']:.2f}  distortion {e['val_distortion']:6.2f}  rate {e['val_rate']:5.2f}  elbo {e['val_elbo']:7.2f}  "
-            f"colored {e['val_foreground_accuracy'] or 0:5.1%}  pixel {e['val_pixel_accuracy']:.2%} (black {e['val_all_background_accuracy']:.2%})  "
-            f"{e['grids_per_second']:,.0f} grids/s  left {clock(e['seconds_left'])}{'  best' if e['best'] else ''}")
+    when = f"epoch {e['epoch']:>2}/{e['epochs']}  β {e['beta']:.2f}"
+    cost = f"distortion {e['val_distortion']:6.2f}  rate {e['val_rate']:5.2f}  elbo {e['val_elbo']:7.2f}"
+    colored = f"colored {e['val_foreground_accuracy'] or 0:5.1%}"
+    pixel = f"pixel {e['val_pixel_accuracy']:.2%} (black {e['val_all_background_accuracy']:.2%})"
+    pace = f"{e['grids_per_second']:,.0f} grids/s  left {clock(e['seconds_left'])}"
+    line = f"{when}  {cost}  {colored}  {pixel}  {pace}"
+    return f"{line}  best" if e["best"] else line
 
 # %% ../nbs/02_train.ipynb #summarize
 def summarize(
@@ -391,14 +498,40 @@ def summarize(
 )->dict:       # Part of training.json
     "How far training came, how long it took, and which epoch was the best."
     if not log: return dict(epochs=0, best_epoch=None)
-    return dict(epochs=len(log), best_epoch=max((e["epoch"] for e in log if e["best"]), default=None), beta_final=log[-1]["beta"], seconds=log[-1]["seconds"],
-                grids_per_second=float(np.median([e["grids_per_second"] for e in log])))
+    return dict(
+        epochs=len(log),
+        best_epoch=max((e["epoch"] for e in log if e["best"]), default=None),
+        beta_final=log[-1]["beta"],
+        seconds=log[-1]["seconds"],
+        grids_per_second=float(np.median([e["grids_per_second"] for e in log])))
 
+# %% ../nbs/02_train.ipynb #write-log
 def write_log(run_dir, log):
     "Write log.jsonl, a record a line."
-    write_atomic(Path(run_dir)/"log.jsonl", lambda f: f.write("".join(json.dumps(e) + "\n" for e in log).encode()))
+    lines = "".join(json.dumps(record) + "\n" for record in log)
+    write_atomic(Path(run_dir)/"log.jsonl", lambda f: f.write(lines.encode()))
 
 # %% ../nbs/02_train.ipynb #track-epoch
+def _track_steps(track, epoch, measured, cfg):
+    "Every tenth step of an epoch, counted from 1."
+    steps = len(measured)
+    for i in range(0, steps, 10):
+        d, r, norm, n = measured[i].tolist()
+        beta = beta_at(epoch - 1 + i/steps, cfg)
+        track.log({"step": (epoch - 1)*steps + i, "train/distortion": d/n, "train/rate": r/n,
+                   "train/objective": (d + beta*r)/n, "train/grad_norm": norm})
+
+def _epoch_curves(e):
+    "A record of log.jsonl under the names of the curves."
+    kl = e["val_kl_per_dim"]
+    curves = {"epoch": e["epoch"], "beta": e["beta"], "lr": e["lr"]}
+    for name in ("grids_per_second", "seconds", "seconds_left"): curves[f"sys/{name}"] = e[name]
+    curves["latent/active_dims"] = sum(v > .05 for v in kl)
+    for i, v in enumerate(kl): curves[f"latent/kl_z{i}"] = v
+    for name, value in e.items():
+        if name.startswith(("train_", "val_")) and isinstance(value, float): curves[name.replace("_", "/", 1)] = value
+    return curves
+
 def track_epoch(
     track,             # A Tracker
     e:dict,            # The epoch's record
@@ -407,33 +540,26 @@ def track_epoch(
     corpus:GridCorpus, # For reconstructions
     cfg:TrainConfig,   # wandb_every, seed
 ):
-    "Send an epoch to Weights & Biases: curves, and every few epochs reconstructions, samples and the histogram of KL per dimension."
-    steps = len(measured)
-    for i in range(0, steps, 10):
-        d, r, norm, n = measured[i].tolist()
-        beta = beta_at(e["epoch"] - 1 + i/steps, cfg)
-        track.log({"step": (e["epoch"] - 1)*steps + i, "train/distortion": d/n, "train/rate": r/n, "train/objective": (d + beta*r)/n, "train/grad_norm": norm})
-    kl = e["val_kl_per_dim"]
-    track.log({"epoch": e["epoch"], "beta": e["beta"], "lr": e["lr"], "sys/grids_per_second": e["grids_per_second"], "sys/seconds": e["seconds"], "sys/seconds_left": e["seconds_left"],
-               "latent/active_dims": sum(v > .05 for v in kl), **{f"latent/kl_z{i}": v for i, v in enumerate(kl)},
-               **{k.replace("_", "/", 1): v for k, v in e.items() if k.split("_")[0] in ("train", "val") and isinstance(v, float)}})
+    "Send an epoch to Weights & Biases: curves, and every few epochs reconstructions, samples and KL per dimension."
+    _track_steps(track, e["epoch"], measured, cfg)
+    track.log(_epoch_curves(e))
     if e["epoch"]%cfg.wandb_every and e["epoch"] != cfg.epochs: return
     x = corpus.val[:16].cpu()
     z = torch.randn(32, cfg.latent_dim, generator=rng("picture", cfg.seed))
     track.images("val/reconstructions", picture(torch.cat([x, vae.reconstruct(x).cpu()]), cols=16))
     track.images("samples/prior", picture(vae.decode(z).cpu(), cols=16))
-    track.histogram("latent/kl_per_dim", kl)
+    track.histogram("latent/kl_per_dim", e["val_kl_per_dim"])
 
 # %% ../nbs/02_train.ipynb #diverged
 class Diverged(RuntimeError):
     "Training produced a NaN or an infinity; the message says where, and what to do."
-    def __init__(self, where): super().__init__(f"{where}; the last good checkpoint is kept, a lower lr or grad_clip may help")
+    def __init__(self, where):
+        super().__init__(f"{where}; the last good checkpoint is kept, a lower lr or grad_clip may help")
 
 class Interrupted(RuntimeError):
     "Training was asked to stop by a signal, and has written its checkpoint."
 
-def _optimizer(vae, cfg): return torch.optim.Adam(vae.parameters(), cfg.lr, fused=vae.device.type != "mps")
-
+# %% ../nbs/02_train.ipynb #save-state
 def save_state(
     folder,                     # The run's checkpoints folder
     vae:VAE,                    # As it is now
@@ -445,9 +571,12 @@ def save_state(
     "Write last.pth, from which training can go on; the file before it becomes previous.pth."
     last, previous = (Path(folder)/name for name in STATES)
     if last.exists(): write_atomic(previous, lambda f: f.write(last.read_bytes()))
-    save_checkpoint(last, "training", vae, epoch=len(log), step=len(measured), optimizer=opt.state_dict(), log=log, measured=torch.stack(measured) if measured else torch.zeros(0, 4),
-                    seconds=seconds, device=vae.device.type, threads=torch.get_num_threads(), processes=world())
+    save_checkpoint(
+        last, "training", vae, epoch=len(log), step=len(measured), optimizer=opt.state_dict(), log=log,
+        measured=torch.stack(measured) if measured else torch.zeros(0, 4), seconds=seconds,
+        device=vae.device.type, threads=torch.get_num_threads(), processes=world())
 
+# %% ../nbs/02_train.ipynb #keep-epoch
 def keep_epoch(
     folder,                     # The run's checkpoints folder
     vae:VAE,                    # As it is now
@@ -457,7 +586,8 @@ def keep_epoch(
     sha256:str,                 # Fingerprint of the corpus
 ):
     "Write the checkpoints of an epoch that has ended: the best, the ends of the ramps, and the state to go on from."
-    e = log[-1]; facts = lambda beta: dict(epoch=e["epoch"], objective=e["val_objective"], beta=beta, corpus_sha256=sha256)
+    e = log[-1]
+    def facts(beta): return dict(epoch=e["epoch"], objective=e["val_objective"], beta=beta, corpus_sha256=sha256)
     if e["best"]: export(vae, folder, **facts(beta_at(cfg.epochs, cfg)))
     for name, end in zip(PHASES, (cfg.beta_mid_epoch, cfg.beta_final_epoch)):
         if e["epoch"] == end: save_checkpoint(folder/name, "vae", vae, **facts(e["beta"]))
@@ -471,27 +601,36 @@ def read_state(
 )->dict:                        # What save_state wrote
     "Bring back one state; CheckpointError where it is not one of this model."
     found = read_checkpoint(path, "training")
-    expect(found, path, epoch=int, step=int, log=list, measured=Tensor, optimizer=dict, seconds=float, device=str, threads=int)
+    expect(found, path, epoch=int, step=int, log=list, measured=Tensor, optimizer=dict,
+           seconds=float, device=str, threads=int)
     fit_weights(vae, found["state_dict"], path)
     try: opt.load_state_dict(found["optimizer"])
-    except Exception as e: raise CheckpointError(f"{path}: optimizer: expected the state of Adam for this network, found another ({type(e).__name__})") from None  # torch checks little, and raises what it runs into
+    except Exception as e:  # torch checks little, and raises what it runs into
+        raise CheckpointError(f"{path}: optimizer: expected the state of Adam for this network, "
+                              f"found another ({type(e).__name__})") from None
     return found
+
+# %% ../nbs/02_train.ipynb #restore-state
+def _hardware(device, processes, threads): return f"{device} in {processes} processes of {threads} threads"
 
 def restore_state(
     folder,                     # The run's checkpoints folder
     vae:VAE,                    # Filled in place
     opt:torch.optim.Optimizer,  # Filled in place
-    say=print,                  # Told where the last file is not the one used, and where the numbers may come out otherwise
+    say=print,                  # Told where the last file is not the one used, or the numbers may come out otherwise
 )->tuple:                       # log, measured, seconds
-    "Bring back what save_state wrote; where last.pth is damaged, what was written before it. CheckpointError where neither can be read."
+    "What save_state wrote last, or before that where last.pth is damaged; CheckpointError where neither can be read."
     last, previous = (Path(folder)/name for name in STATES)
     try: found = read_state(last, vae, opt)
     except CheckpointError as e:
         try: found = read_state(previous, vae, opt)
         except CheckpointError as before: raise CheckpointError(f"{e}; nor can the file before it: {before}") from None
         say(f"warning: {e}; going on from previous.pth, epoch {found['epoch']}, step {found['step']}")
-    before, here = ("{} in {} processes of {} threads".format(*where) for where in ((found["device"], found.get("processes", 1), found["threads"]), (vae.device.type, world(), torch.get_num_threads())))
-    if before != here: say(f"note: so far on {before}, from here on {here}: the weights may differ in their last bits from an undisturbed run's")
+    so_far = _hardware(found["device"], found.get("processes", 1), found["threads"])
+    here = _hardware(vae.device.type, world(), torch.get_num_threads())
+    if so_far != here:
+        say(f"note: so far on {so_far}, from here on {here}: "
+            "the weights may differ in their last bits from an undisturbed run's")
     return found["log"], list(found["measured"].to(vae.device)), found["seconds"]
 
 # %% ../nbs/02_train.ipynb #resumed-config
@@ -502,25 +641,27 @@ def resumed_config(
     run_dir,      # Folder of the run
     **changes,    # Any field of TrainConfig
 )->TrainConfig:   # The run's own settings, with the changes that are allowed
-    "Settings to go on with; ConfigError names a change that would make it another run, RunError a folder that holds none."
-    own = read_json(Path(run_dir)/"config.json", **IN_CONFIG)
-    own = {f.name: own[f.name] for f in fields(TrainConfig) if f.name in own}
+    "Settings to go on with; ConfigError names a change that would make it another run, RunError a folder without one."
+    config = read_json(Path(run_dir)/"config.json", **IN_CONFIG)
+    own = {f.name: config[f.name] for f in fields(TrainConfig) if f.name in config}
     cfg = make_config(**own | changes)
     for name, value in asdict(cfg).items():
-        if name in own and own[name] != value and name not in MAY_CHANGE:
-            raise ConfigError(f"resume: {name}: the run has {own[name]!r}, found {value!r}; only {', '.join(MAY_CHANGE)} may change, start a new run for the rest")
+        if name in MAY_CHANGE or name not in own or own[name] == value: continue
+        raise ConfigError(f"resume: {name}: the run has {own[name]!r}, found {value!r}; "
+                          f"only {', '.join(MAY_CHANGE)} may change, start a new run for the rest")
     return cfg
 
 # %% ../nbs/02_train.ipynb #asked-to-stop
-CHECK_STEPS = 10  # steps between looks at whether all numbers are still finite
-
 @contextmanager
 def asked_to_stop():
     "A list into which SIGTERM and SIGINT put their names, once each; outside the main thread signals are left alone."
     asked = []
-    def note(number, frame): asked.append(signal.Signals(number).name); signal.signal(number, before[number])
+    def note(number, frame):
+        asked.append(signal.Signals(number).name)
+        signal.signal(number, before[number])  # the next one does not wait
     with on_signals(note) as before: yield asked
 
+# %% ../nbs/02_train.ipynb #check-finite
 def check_finite(
     measured:Tensor,  # From train_step, (steps, 4)
     epoch:int,        # Counted from 0
@@ -529,8 +670,10 @@ def check_finite(
     "Diverged at the first step whose distortion, rate or gradient norm is not a finite number."
     bad = (~measured.isfinite().all(1)).nonzero()
     if not len(bad): return
-    d, r, norm, n = measured[bad[0, 0]].tolist()
-    raise Diverged(f"epoch {epoch + 1}, step {first + int(bad[0, 0])}: distortion {d/n:.4g}, rate {r/n:.4g}, gradient norm {norm:.4g}")
+    step = int(bad[0, 0])
+    d, r, norm, n = measured[step].tolist()
+    raise Diverged(f"epoch {epoch + 1}, step {first + step}: distortion {d/n:.4g}, rate {r/n:.4g}, "
+                   f"gradient norm {norm:.4g}")
 
 # %% ../nbs/02_train.ipynb #grids-by-epoch
 def grids_by_epoch(
@@ -540,18 +683,114 @@ def grids_by_epoch(
     last:int,         # One past the last
 ):                    # Yields (epoch, uint8 (N, 16, 16))
     "What each epoch trains on: the training split, or as many grids that were drawn for this epoch alone."
-    if not cfg.fresh or first == last: yield from ((epoch, train) for epoch in range(first, last)); return
+    if not cfg.fresh or first == last:
+        for epoch in range(first, last): yield epoch, train
+        return
     with closing(fresh_epochs(len(train), cfg.seed, first, last)) as epochs:
         for epoch, grids in epochs: yield epoch, torch.from_numpy(grids).to(train.device)
 
-def _record(epoch, measured, val, seconds, spent, cfg):
+# %% ../nbs/02_train.ipynb #trainstate
+def _optimizer(vae, cfg): return torch.optim.Adam(vae.parameters(), cfg.lr, fused=vae.device.type != "mps")
+
+@dataclass
+class TrainState:
+    "What changes while a model is trained; `save` keeps it, so that training can go on from there."
+    folder:Path                # The run's checkpoints folder
+    vae:VAE                    # On the device
+    opt:torch.optim.Optimizer  # Over its parameters
+    started:float              # time.monotonic() of the start, earlier by what was spent before a break
+    saved:float                # When the state was last saved, of the same clock
+    log:list = field(default_factory=list)       # Records of the epochs done
+    measured:list = field(default_factory=list)  # What train_step measured in the epoch under way
+
+    def seconds(self): return time.monotonic() - self.started
+
+    def restore(self, say=print):
+        "Go on from what was saved; CheckpointError where it cannot be read."
+        self.log, self.measured, spent = restore_state(self.folder, self.vae, self.opt, say)
+        self.started -= spent
+        self.saved = time.monotonic()
+
+    def save(self):
+        "Write last.pth, also in the middle of an epoch."
+        save_state(self.folder, self.vae, self.opt, self.log, self.measured, self.seconds())
+        self.saved = time.monotonic()
+
+    def save_epoch(self, cfg, corpus_sha256):
+        "Write last.pth at the end of an epoch, and the models that are worth keeping."
+        keep_epoch(self.folder, self.vae, self.opt, self.log, cfg, corpus_sha256)
+        self.saved = time.monotonic()
+
+    def judge(self, cfg):
+        "Whether the latest epoch is the best, and whether to stop."
+        return judge([record["val_objective"] for record in self.log], cfg)
+
+# %% ../nbs/02_train.ipynb #begin-training
+def begin_training(
+    cfg:TrainConfig,     # network, latent_dim, seed, threads
+    corpus:GridCorpus,   # On the CPU
+    folder:Path,         # The run's checkpoints folder
+    device:str,          # Where the model goes
+    say=print,           # Told what the network found in the training split
+    resume:bool=False,   # Leave the model as it was made, to be restored
+)->TrainState:           # Before the first step
+    "A model on its device that knows what it needs of the training split, and its optimizer."
+    folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
+    if cfg.threads: torch.set_num_threads(cfg.threads)
+    began = time.monotonic()
+    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed)
+    if not resume:
+        vae.fit(corpus.train, say)
+        if rank() == 0: save_checkpoint(folder/START, "vae", vae, corpus_sha256=corpus.sha256)
+    vae = vae.to(device)
+    return TrainState(folder, vae, _optimizer(vae, cfg), started=began, saved=time.monotonic())
+
+# %% ../nbs/02_train.ipynb #after-step
+CHECK_STEPS = 10  # steps between looks at whether all numbers are still finite
+
+def _after_step(state, cfg, asked):
+    "Look whether numbers explode, save where it is time; Interrupted once a signal has asked and the state is saved."
+    steps = len(state.measured)
+    due = rank() == 0 and (asked or time.monotonic() - state.saved >= 60*cfg.save_minutes)
+    if due or steps%CHECK_STEPS == 0:
+        first = max(0, steps - CHECK_STEPS)
+        check_finite(torch.stack(state.measured[first:]), len(state.log), first)
+    if not due: return
+    state.save()
+    if asked:
+        raise Interrupted(f"{asked[0]} in epoch {len(state.log) + 1}, step {steps}: "
+                          "the state is saved, --resume goes on from here")
+
+# %% ../nbs/02_train.ipynb #epoch-record
+def _epoch_record(epoch, measured, val, seconds, spent, cfg):
     "The flat record of one epoch; Diverged where a number is not finite."
     check_finite(measured, epoch)
-    if not math.isfinite(val["distortion"] + val["rate"]): raise Diverged(f"epoch {epoch + 1}, validation after its last step: distortion {val['distortion']:.4g}, rate {val['rate']:.4g}")
+    if not math.isfinite(val["distortion"] + val["rate"]):
+        raise Diverged(f"epoch {epoch + 1}, validation after its last step: "
+                       f"distortion {val['distortion']:.4g}, rate {val['rate']:.4g}")
     d, r, norm, n = measured.double().sum(0).tolist()
-    return dict(epoch=epoch + 1, epochs=cfg.epochs, step=(epoch + 1)*len(measured), beta=beta_at(epoch + 1, cfg), lr=lr_at(epoch + 1, cfg),
-                train_distortion=d/n, train_rate=r/n, train_elbo=-(d + r)/n, train_objective=(d + beta_at(cfg.epochs, cfg)*r)/n, grad_norm=norm/len(measured),
-                **{f"val_{k}": v for k, v in val.items()}, grids_per_second=n/seconds, seconds=spent, seconds_left=spent/(epoch + 1)*(cfg.epochs - epoch - 1))
+    record = dict(
+        epoch=epoch + 1, epochs=cfg.epochs, step=(epoch + 1)*len(measured),
+        beta=beta_at(epoch + 1, cfg), lr=lr_at(epoch + 1, cfg),
+        train_distortion=d/n, train_rate=r/n, train_elbo=-(d + r)/n,
+        train_objective=(d + beta_at(cfg.epochs, cfg)*r)/n, grad_norm=norm/len(measured))
+    for name, value in val.items(): record[f"val_{name}"] = value
+    left = spent/(epoch + 1)*(cfg.epochs - epoch - 1)
+    return record | dict(grids_per_second=n/seconds, seconds=spent, seconds_left=left)
+
+# %% ../nbs/02_train.ipynb #write-status
+def write_status(
+    run_dir:Path,      # Folder of the run
+    state:TrainState,  # As it is now
+    status:str,        # completed, early_stopped, diverged or interrupted
+)->dict:               # What training.json holds
+    "Write log.jsonl and training.json, where this is the process that writes."
+    summary = dict(status=status, device=state.vae.device.type, threads=torch.get_num_threads(), processes=world())
+    summary |= summarize(state.log)
+    if rank() == 0:
+        write_log(run_dir, state.log)
+        write_json(run_dir/"training.json", summary)
+    return summary
 
 # %% ../nbs/02_train.ipynb #fit
 def fit(
@@ -563,59 +802,44 @@ def fit(
     resume:bool=False,   # Go on from last.pth
     watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
-    "Train a model into run_dir; Diverged where the numbers explode, with the last good checkpoint kept, Interrupted where a signal asked to stop, ProcessLost where another process has gone."
-    run_dir, folder, device, writes = Path(run_dir), Path(run_dir)/"checkpoints", pick_device(cfg.device), rank() == 0
-    folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
-    if cfg.threads: torch.set_num_threads(cfg.threads)
-    began, vae = time.monotonic(), make_vae(cfg.network, cfg.latent_dim, cfg.seed)
-    if not resume:
-        vae.fit(corpus.train, say)
-        if writes: save_checkpoint(folder/START, "vae", vae, corpus_sha256=corpus.sha256)
-    vae = vae.to(device)
-    opt, corpus, fast = _optimizer(vae, cfg), corpus.to(device), compiled(cfg.compile, say)
-    log, measured, spent = restore_state(folder, vae, opt, say) if resume else ([], [], 0.)
-    started, saved = began - spent, time.monotonic()  # a clock that is never set back
-    stop, steps = bool(log) and judge([h["val_objective"] for h in log], cfg)[1], math.ceil(len(corpus.train)/cfg.batch_size)
+    "Train into run_dir; Diverged where numbers explode, Interrupted by a signal, ProcessLost where another is gone."
+    run_dir, device, writes = Path(run_dir), pick_device(cfg.device), rank() == 0
+    state = begin_training(cfg, corpus, run_dir/"checkpoints", device, say, resume)
+    corpus, step_costs = corpus.to(device), compiled(cfg.compile, say)
+    if resume: state.restore(say)
+    steps = math.ceil(len(corpus.train)/cfg.batch_size)
+    _, stop = state.judge(cfg)
+    last = len(state.log) if stop else cfg.epochs
 
-    def note(status):
-        summary = dict(status=status, device=device, threads=torch.get_num_threads(), processes=world()) | summarize(log)
-        if writes: write_log(run_dir, log); write_json(run_dir/"training.json", summary)
-        return summary
-
-    def save(): nonlocal saved; save_state(folder, vae, opt, log, measured, time.monotonic() - started); saved = time.monotonic()
-
-    def after_step(so_far):
-        nonlocal measured
-        measured = so_far
-        due = writes and (asked or time.monotonic() - saved >= 60*cfg.save_minutes)
-        if due or len(measured)%CHECK_STEPS == 0:
-            first = max(0, len(measured) - CHECK_STEPS)
-            check_finite(torch.stack(measured[first:]), len(log), first)
-        if due: save()
-        if due and asked: raise Interrupted(f"{asked[0]} in epoch {len(log) + 1}, step {len(measured)}: the state is saved, --resume goes on from here")
+    def after_step(measured):
+        state.measured = measured
+        _after_step(state, cfg, asked)
         if writes: progress(len(measured), steps)
 
-    note("interrupted")  # which is what it is should nobody write anything else
+    write_status(run_dir, state, "interrupted")  # which is what it is should nobody write anything else
     try:
         with asked_to_stop() as asked:
-            for epoch, grids in grids_by_epoch(cfg, corpus.train, len(log), len(log) if stop else cfg.epochs):
-                progress, t, before = Progress(f"epoch {epoch + 1}/{cfg.epochs}", say), time.monotonic(), len(measured)
-                of_epoch = train_epoch(vae, opt, grids, epoch, cfg, measured, after_step, fast)
-                seconds = (time.monotonic() - t)*steps/max(1, steps - before)  # of a whole epoch, also where a part was done before
-                log.append(e := _record(epoch, of_epoch, validate(vae, corpus.val, cfg), seconds, time.monotonic() - started, cfg))
-                measured = []
-                e["best"], stop = judge([h["val_objective"] for h in log], cfg)
-                if writes: keep_epoch(folder, vae, opt, log, cfg, corpus.sha256); saved = time.monotonic()
-                note("interrupted")
-                say(epoch_line(e))
-                if track: track_epoch(track, e, of_epoch, vae, corpus, cfg)
+            for epoch, grids in grids_by_epoch(cfg, corpus.train, len(state.log), last):
+                progress = Progress(f"epoch {epoch + 1}/{cfg.epochs}", say)
+                began, done = time.monotonic(), len(state.measured)
+                measured = train_epoch(state.vae, state.opt, grids, epoch, cfg, state.measured, after_step, step_costs)
+                seconds = (time.monotonic() - began)*steps/max(1, steps - done)  # as if nothing had been done before
+                validation = validate(state.vae, corpus.val, cfg)
+                record = _epoch_record(epoch, measured, validation, seconds, state.seconds(), cfg)
+                state.log.append(record)
+                state.measured = []
+                record["best"], stop = state.judge(cfg)
+                if writes: state.save_epoch(cfg, corpus.sha256)
+                write_status(run_dir, state, "interrupted")
+                say(epoch_line(record))
+                if track: track_epoch(track, record, measured, state.vae, corpus, cfg)
                 if watch: watch()
                 if stop: break
-        return note("early_stopped" if stop else "completed")
-    except BaseException as e:
+        return write_status(run_dir, state, "early_stopped" if stop else "completed")
+    except BaseException as error:
         with suppress(OSError):
-            if writes and isinstance(e, ProcessLost): save()  # the step that failed has changed nothing yet
-            note("diverged" if isinstance(e, Diverged) else "interrupted")
+            if writes and isinstance(error, ProcessLost): state.save()  # the step that failed has changed nothing yet
+            write_status(run_dir, state, "diverged" if isinstance(error, Diverged) else "interrupted")
         raise
 
 # %% ../nbs/02_train.ipynb #introduce
@@ -627,14 +851,35 @@ def introduce(
     say=print,        # Told what runs where, and what differs from what one would expect
 ):
     "What is about to be trained, in a line or a few."
-    say(f"run {run_dir.name}: {'goes on, ' if resume else ''}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, {cfg.epochs} epochs on {pick_device(cfg.device)} with {f'{cfg.processes} processes' if cfg.processes > 1 else f'{cfg.threads or torch.get_num_threads()} threads'}")
+    goes_on = "goes on, " if resume else ""
+    threads = cfg.threads or torch.get_num_threads()
+    workers = f"{cfg.processes} processes" if cfg.processes > 1 else f"{threads} threads"
+    say(f"run {run_dir.name}: {goes_on}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, "
+        f"{cfg.epochs} epochs on {pick_device(cfg.device)} with {workers}")
     for name in MAY_CHANGE:
-        if getattr(cfg, name) != config.get(name, getattr(cfg, name)):
-            say(f"note: {name} was {config[name]!r} when the run started, now {getattr(cfg, name)!r}" + ("; the weights may differ from an undisturbed run's" if name in CHANGES_WEIGHTS else ""))
-    if (ours := config.get("versions", {}).get("torch")) != torch.__version__: say(f"note: the run started with torch {ours}, this is {torch.__version__}; the weights may differ in their last bits from an undisturbed run's")
-    if (final := beta_at(cfg.epochs, cfg)) < cfg.beta_final: say(f"note: {cfg.epochs} epochs end inside the ramp, at β = {final:.2f} instead of {cfg.beta_final}; beta_mid_epoch and beta_final_epoch move it")
+        now = getattr(cfg, name)
+        if now == config.get(name, now): continue
+        warning = "; the weights may differ from an undisturbed run's" if name in CHANGES_WEIGHTS else ""
+        say(f"note: {name} was {config[name]!r} when the run started, now {now!r}{warning}")
+    started_with = config.get("versions", {}).get("torch")
+    if started_with != torch.__version__:
+        say(f"note: the run started with torch {started_with}, this is {torch.__version__}; "
+            "the weights may differ in their last bits from an undisturbed run's")
+    final = beta_at(cfg.epochs, cfg)
+    if final < cfg.beta_final:
+        say(f"note: {cfg.epochs} epochs end inside the ramp, at β = {final:.2f} instead of {cfg.beta_final}; "
+            "beta_mid_epoch and beta_final_epoch move it")
 
 # %% ../nbs/02_train.ipynb #fit-tracked
+def _artifact_facts(cfg, corpus, run_dir, summary):
+    "What Weights & Biases keeps with the checkpoints: the run, and the numbers of its best epoch."
+    facts = {name: summary[name] for name in ("status", "epochs", "best_epoch")}
+    facts |= dict(corpus=corpus.path, corpus_sha256=corpus.sha256, preset=cfg.preset, seed=cfg.seed)
+    for record in read_log(run_dir):
+        if record["epoch"] != summary["best_epoch"]: continue
+        return facts | {name: value for name, value in record.items() if isinstance(value, int | float)}
+    return facts
+
 def fit_tracked(
     cfg:TrainConfig,     # Settings
     config:dict,         # The run's config.json
@@ -646,28 +891,47 @@ def fit_tracked(
 )->dict:                 # What training.json holds
     "The loop, with Weights & Biases beside it."
     folder = Path(run_dir)/"checkpoints"
-    with Tracker(run_dir, config, cfg.wandb if rank() == 0 else "disabled", job="train", run_id=config["wandb_id"]) as track:
+    mode = cfg.wandb if rank() == 0 else "disabled"
+    with Tracker(run_dir, config, mode, job="train", run_id=config["wandb_id"]) as track:
         summary = fit(cfg, corpus, run_dir, track, say, resume, watch)
-        facts = {k: summary[k] for k in ("status", "epochs", "best_epoch")} | dict(corpus=corpus.path, corpus_sha256=corpus.sha256, preset=cfg.preset, seed=cfg.seed)
-        facts |= next(({k: v for k, v in e.items() if isinstance(v, int | float)} for e in read_log(run_dir) if e["epoch"] == summary["best_epoch"]), {})
-        for name, file, aliases in (("vae", "vae_best", ["best", "latest"]), ("encoder", "encoder", ["best", "latest"]), ("decoder", "decoder", ["best", "latest"]), ("checkpoint", "last", ["latest"])):
-            track.artifact(name, [folder/f"{file}.pth"], aliases, facts)
-        track.summary({f"training/{k}": v for k, v in summary.items()})
+        facts = _artifact_facts(cfg, corpus, run_dir, summary)
+        for name, file in dict(vae="vae_best", encoder="encoder", decoder="decoder").items():
+            track.artifact(name, [folder/f"{file}.pth"], ["best", "latest"], facts)
+        track.artifact("checkpoint", [folder/"last.pth"], ["latest"], facts)
+        track.summary({f"training/{name}": value for name, value in summary.items()})
     return summary
 
+# %% ../nbs/02_train.ipynb #take-part
 def take_part(
     run_dir:str,   # Folder of the run, opened by whoever started the processes
     settings:str,  # TrainConfig as JSON
     resume:str,    # "True" to go on from last.pth
 ):
     "What each of several processes does; the first of them writes."
-    cfg, config = TrainConfig(**json.loads(settings)), read_json(Path(run_dir)/"config.json", **IN_CONFIG)
+    cfg = TrainConfig(**json.loads(settings))
+    config = read_json(Path(run_dir)/"config.json", **IN_CONFIG)
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1)//world()))
     corpus = open_corpus(cfg, Path(run_dir).parent/"corpus", say=lambda line: None)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # where one process is lost torchrun sends it to the others, which may be busy saving; while training runs it is heard
-    with sole_writer(run_dir) if rank() == 0 else nullcontext(): fit_tracked(cfg, config, corpus, run_dir, resume=resume == "True")
+    # Where one process is lost torchrun sends SIGTERM to the others, which may be busy saving; training itself hears it
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with sole_writer(run_dir) if rank() == 0 else nullcontext():
+        fit_tracked(cfg, config, corpus, run_dir, resume=resume == "True")
 
 # %% ../nbs/02_train.ipynb #train
+def _has_kept(run_dir):
+    "Whether a run has written anything to go on from; one that was killed before that starts again."
+    kept = [run_dir/"log.jsonl"] + [run_dir/"checkpoints"/name for name in STATES]
+    return any(path.exists() and path.stat().st_size for path in kept)
+
+def _train_together(cfg, corpus, run_dir, say, resume, watch):
+    "Train in several processes; what training.json holds."
+    def tell(line):
+        say(line)
+        if watch and line.startswith("epoch "): watch()
+    settings = json.dumps(asdict(cfg) | dict(corpus=corpus.path))
+    launch(cfg.processes, "arc_vae.train.take_part", str(run_dir), settings, str(resume), say=tell)
+    return read_json(run_dir/"training.json")
+
 def train(
     cfg:TrainConfig,     # Settings; those of resumed_config where a run goes on
     run_dir,             # Folder of the run; nothing else may live there
@@ -675,7 +939,7 @@ def train(
     resume:bool=False,   # Go on with the run that lives there
     watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
-    "Train as configured: corpus, run folder, tracking, loop. DatasetError, RunError, ConfigError, CheckpointError, Diverged and JobError say what went wrong."
+    "Corpus, run folder, tracking, loop; DatasetError, RunError, ConfigError, CheckpointError, Diverged and JobError."
     run_dir = Path(run_dir)
     if not resume: refuse_used(run_dir)
     pick_device(cfg.device)
@@ -685,16 +949,17 @@ def train(
     with sole_writer(run_dir):
         if not resume: open_run(run_dir, cfg, corpus)
         config = read_json(run_dir/"config.json", **IN_CONFIG)
-        if config["corpus_sha256"] != corpus.sha256: raise RunError(f"resume: {corpus.path}: expected the corpus of the run, sha256 {config['corpus_sha256'][:12]}, found {corpus.sha256[:12]}")
+        if config["corpus_sha256"] != corpus.sha256:
+            expected, found = config["corpus_sha256"][:12], corpus.sha256[:12]
+            raise RunError(f"resume: {corpus.path}: expected the corpus of the run, sha256 {expected}, found {found}")
         for folder in (run_dir, run_dir/"checkpoints"): clear_parts(folder)
-        resume = resume and any(f.exists() and f.stat().st_size for f in (run_dir/"log.jsonl", *(run_dir/"checkpoints"/name for name in STATES)))  # killed before it had kept anything, it starts again
+        resume = resume and _has_kept(run_dir)
         introduce(cfg, config, run_dir, resume, say)
         if cfg.processes == 1: summary = fit_tracked(cfg, config, corpus, run_dir, say, resume, watch)
-    if cfg.processes > 1:
-        def tell(line): say(line); (watch() if watch and line.startswith("epoch ") else None)
-        launch(cfg.processes, "arc_vae.train.take_part", str(run_dir), json.dumps(asdict(cfg) | dict(corpus=corpus.path)), str(resume), say=tell)
-        summary = read_json(run_dir/"training.json")
-    say(f"{summary['status']} after {summary['epochs']} epochs and {summary['seconds']/60:.1f} minutes; the best epoch was {summary['best_epoch']}")
+    if cfg.processes > 1: summary = _train_together(cfg, corpus, run_dir, say, resume, watch)  # each holds it itself
+    minutes = summary["seconds"]/60
+    say(f"{summary['status']} after {summary['epochs']} epochs and {minutes:.1f} minutes; "
+        f"the best epoch was {summary['best_epoch']}")
     return summary
 
 # %% ../nbs/02_train.ipynb #small-run

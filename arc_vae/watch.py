@@ -25,10 +25,13 @@ def show_status(
     text:str,  # What to show; empty to clear the line
 )->bool:       # Whether there is anybody to see it
     "Show a line that changes in place: on a terminal, or through the command line that waits for this process."
-    if path := os.environ.get(STATUS):
-        with suppress(OSError): Path(path).write_text(text, encoding="utf-8")  # only a picture: training goes on without
-    elif sys.stdout.isatty(): print(f"\x1b[2K{text}", end="\r", flush=True)
-    else: return False
+    path = os.environ.get(STATUS)
+    if path:
+        with suppress(OSError):  # only a picture: training goes on without
+            Path(path).write_text(text, encoding="utf-8")
+        return True
+    if not sys.stdout.isatty(): return False
+    print(f"\x1b[2K{text}", end="\r", flush=True)
     return True
 
 # %% ../nbs/01c_watch.ipynb #clock
@@ -36,11 +39,14 @@ def clock(
     seconds:float,  # A length of time
 )->str:             # Like 3:07 or 1:02:45
     "Minutes and seconds, and hours where there are any."
-    minutes, s = divmod(max(0, int(seconds)), 60); hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+    minutes, seconds = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours: return f"{hours}:{minutes:02}:{seconds:02}"
+    return f"{minutes}:{seconds:02}"
 
+# %% ../nbs/01c_watch.ipynb #progress
 class Progress:
-    "How far a long step is, called with (done, total): in place where there is a terminal, else as a plain line now and then."
+    "How far a long step is, called with (done, total): in place on a terminal, else as a plain line now and then."
     def __init__(self,
         what:str,               # What is being done
         say=print,              # Told a plain line
@@ -48,15 +54,22 @@ class Progress:
         now=time.monotonic,     # Seconds that only ever grow
     ):
         self.what, self.say, self.every, self.now = what, say, every, now
-        self.start = self.said = self.shown = now()
+        self.start = self.printed_at = self.shown_at = now()
 
     def __call__(self, done:int, total:int):
         now = self.now()
-        if done >= total: show_status(""); return
-        if now - self.shown < .2: return
-        self.shown = now
-        text = f"{self.what}: {done/total:.0%}" + (f", {clock((now - self.start)*(total - done)/done)} left" if done else "")
-        if not show_status(text) and now - self.said >= self.every: self.said = now; self.say(f"  {text}")
+        if done >= total:
+            show_status("")
+            return
+        if now - self.shown_at < .2: return
+        self.shown_at = now
+        text = f"{self.what}: {done/total:.0%}"
+        if done:
+            left = (now - self.start)*(total - done)/done
+            text += f", {clock(left)} left"
+        if not show_status(text) and now - self.printed_at >= self.every:
+            self.printed_at = now
+            self.say(f"  {text}")
 
 # %% ../nbs/01c_watch.ipynb #read-log
 def read_log(
@@ -64,28 +77,51 @@ def read_log(
 )->list:      # The records of log.jsonl, one an epoch
     "What each epoch came to; nothing where there is no log yet."
     path = Path(run_dir)/"log.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.exists(): return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
-def _curve(ax, log, keys, ylabel):
-    for key, name in keys.items(): ax.plot([e["epoch"] for e in log], [abs(e[key]) if key.endswith("elbo") else e[key] for e in log], marker="." if len(log) < 10 else None, label=name)
-    ax.set(xlabel="epoch", ylabel=ylabel); ax.legend(fontsize=7)
+# %% ../nbs/01c_watch.ipynb #draw-curves
+_COSTS = dict(
+    train_distortion="distortion, train",
+    val_distortion="distortion, validation",
+    val_rate="rate, validation",
+)
+_BOUNDS = dict(train_elbo="train", val_elbo="validation")
+_SHARES = dict(
+    val_foreground_accuracy="colored cells",
+    val_skill="skill over black",
+    val_exact_match="exact grids",
+)
+
+def _draw_metrics(ax, log, labels, ylabel):
+    "One curve for each metric, by its key in the log."
+    epochs = [record["epoch"] for record in log]
+    marker = "." if len(log) < 10 else None
+    for key, label in labels.items():
+        values = [record[key] for record in log]
+        if key.endswith("elbo"): values = [abs(value) for value in values]
+        ax.plot(epochs, values, marker=marker, label=label)
+    ax.set(xlabel="epoch", ylabel=ylabel)
+    ax.legend(fontsize=7)
 
 def draw_curves(
     axes,         # Three matplotlib axes
     log:list,     # From read_log
     config:dict,  # The run's config.json
 ):
-    "Draw what a grid costs and what comes out right, epoch by epoch, with the phases of beta behind and the best epoch marked."
-    costs, bounds, rights = axes
-    _curve(costs, log, dict(train_distortion="distortion, train", val_distortion="distortion, validation", val_rate="rate, validation"), "nats a grid")
-    _curve(bounds, log, dict(train_elbo="train", val_elbo="validation"), "−elbo, nats a grid")
-    _curve(rights, log, dict(val_foreground_accuracy="colored cells", val_skill="skill over black", val_exact_match="exact grids"), "share of the validation grids")
-    mid, final = (min(config[f"beta_{name}_epoch"], len(log)) for name in ("mid", "final"))
-    best = [e["epoch"] for e in log if e["best"]]
+    "Draw what a grid costs and what comes out right by epoch, the phases of beta behind, the best epoch marked."
+    costs, bounds, shares = axes
+    _draw_metrics(costs, log, _COSTS, "nats a grid")
+    _draw_metrics(bounds, log, _BOUNDS, "−elbo, nats a grid")
+    _draw_metrics(shares, log, _SHARES, "share of the validation grids")
+    mid = min(config["beta_mid_epoch"], len(log))
+    final = min(config["beta_final_epoch"], len(log))
+    best = [record["epoch"] for record in log if record["best"]]
     for ax in axes:
-        ax.axvspan(0, mid, color="tab:blue", alpha=.08, lw=0); ax.axvspan(mid, final, color="tab:orange", alpha=.08, lw=0)
+        ax.axvspan(0, mid, color="tab:blue", alpha=.08, lw=0)
+        ax.axvspan(mid, final, color="tab:orange", alpha=.08, lw=0)
         if best: ax.axvline(best[-1], color="gray", lw=.7, ls=":")
-    rights.axhline(0, color="black", lw=.6)
+    shares.axhline(0, color="black", lw=.6)
 
 # %% ../nbs/01c_watch.ipynb #latest-model
 def latest_model(
@@ -96,9 +132,24 @@ def latest_model(
         try:
             found = read_checkpoint(Path(run_dir)/"checkpoints"/name, "training")
             vae = make_vae(found["network"], found["latent_dim"])
-            fit_weights(vae, found["state_dict"], name)
-            return vae
-        except CheckpointError: pass
+            return fit_weights(vae, found["state_dict"], name)
+        except CheckpointError: continue
+    return None
+
+# %% ../nbs/01c_watch.ipynb #figure-progress
+def _draw_grid(ax, grid, label=""):
+    "One grid in its colors."
+    ax.imshow(PALETTE[grid.numpy()], interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(label, fontsize=7)
+
+def _draw_reconstructions(figure, x, pred):
+    "A row of grids above a row of what the model makes of them."
+    above, below = figure.subplots(2, len(x), squeeze=False)
+    for ax, grid in zip(above, x): _draw_grid(ax, grid)
+    for ax, grid, decoded in zip(below, x, pred):
+        _draw_grid(ax, decoded, f"{int((decoded != grid).sum())} wrong")
+    figure.suptitle("validation grids above, what the model makes of them below", fontsize=8)
 
 def figure_progress(
     run_dir,    # A run under way, or one that has ended
@@ -106,16 +157,18 @@ def figure_progress(
 ):              # matplotlib Figure, or None where no epoch has ended yet
     "Where a training stands: its curves, and grids above what the model makes of them now."
     from matplotlib.figure import Figure
-    log, vae = read_log(run_dir), latest_model(run_dir)
+    run_dir = Path(run_dir)
+    log = read_log(run_dir)
+    vae = latest_model(run_dir)
     if not log or vae is None: return None
-    config, now = json.loads((Path(run_dir)/"config.json").read_text()), log[-1]
-    fig = Figure(figsize=(10, 5), layout="constrained"); above, below = fig.subfigures(2, 1, height_ratios=(3, 2))
+    config = json.loads((run_dir/"config.json").read_text())
+    fig = Figure(figsize=(10, 5), layout="constrained")
+    above, below = fig.subfigures(2, 1, height_ratios=(3, 2))
     draw_curves(above.subplots(1, 3), log, config)
-    pred = vae.reconstruct(x)
-    for ax, (grid, title) in zip(below.subplots(2, len(x)).ravel(), [*((g, "") for g in x), *((p, f"{int((p != g).sum())} wrong") for p, g in zip(pred, x))]):
-        ax.imshow(PALETTE[grid.numpy()], interpolation="nearest"); ax.set(xticks=[], yticks=[]); ax.set_xlabel(title, fontsize=7)
-    below.suptitle("validation grids above, what the model makes of them below", fontsize=8)
-    fig.suptitle(f"{Path(run_dir).name}: epoch {now['epoch']} of {now['epochs']}, β {now['beta']:.2f}, {clock(now['seconds_left'])} left", fontsize=9)
+    _draw_reconstructions(below, x, vae.reconstruct(x))
+    now = log[-1]
+    epoch = f"epoch {now['epoch']} of {now['epochs']}, β {now['beta']:.2f}"
+    fig.suptitle(f"{run_dir.name}: {epoch}, {clock(now['seconds_left'])} left", fontsize=9)
     return fig
 
 # %% ../nbs/01c_watch.ipynb #live
@@ -127,35 +180,58 @@ class Live:
         run_dir,        # A run folder
         x:Tensor=None,  # Validation grids to look at; the corpus's first eight where there are none
     ):
-        self.run_dir, self.x, self.free, self.handle = Path(run_dir), x, 0., None
+        self.run_dir, self.x = Path(run_dir), x
+        self.free = 0.  # from when on there is time to draw
+        self.handle = None  # of the picture in the notebook
 
     @property
     def grids(self):
-        if self.x is None: self.x = load_corpus(json.loads((self.run_dir/"config.json").read_text())["corpus"]).val[:8]
+        if self.x is None:
+            config = json.loads((self.run_dir/"config.json").read_text())
+            self.x = load_corpus(config["corpus"]).val[:8]
         return self.x
 
     def __call__(self, last:bool=False):
         "Draw, if it is time to; `last` in any case."
         start = time.monotonic()
-        if "IPython" not in sys.modules or not last and start < self.free: return
+        if "IPython" not in sys.modules: return
+        if start < self.free and not last: return
         from IPython import get_ipython
-        from IPython.display import Image, display
-        if get_ipython() is None or (fig := figure_progress(self.run_dir, self.grids)) is None: return
-        fig.savefig(png := io.BytesIO(), dpi=100); picture = Image(png.getvalue())
-        if self.handle: self.handle.update(picture)
-        else: self.handle = display(picture, display_id=True)
+        if get_ipython() is None: return
+        fig = figure_progress(self.run_dir, self.grids)
+        if fig is None: return
+        self._show(fig)
         self.free = time.monotonic() + (time.monotonic() - start)/self.SHARE
 
+    def _show(self, fig):
+        from IPython.display import Image, display
+        png = io.BytesIO()
+        fig.savefig(png, dpi=100)
+        picture = Image(png.getvalue())
+        if self.handle: self.handle.update(picture)
+        else: self.handle = display(picture, display_id=True)
+
 # %% ../nbs/01c_watch.ipynb #watch
+def _is_held(lock):
+    "Whether another process holds a lock."
+    try: lock.acquire(timeout=0)
+    except filelock.Timeout: return True
+    lock.release()
+    return False
+
 def watch(
     run_dir,           # A run that another process is training
     seconds:float=2.,  # Between looks
 ):
     "Show a training that runs elsewhere until it ends; Interrupt stops watching, and not the training."
-    live, lock, seen = Live(run_dir), filelock.FileLock(Path(run_dir)/".lock"), None
+    live = Live(run_dir)
+    lock = filelock.FileLock(Path(run_dir)/".lock")
+    epochs_shown = None
     while True:
-        try: lock.acquire(timeout=0); lock.release(); running = False
-        except filelock.Timeout: running = True
-        if (log := len(read_log(run_dir))) != seen or not running: live(last=not running); seen = log
+        running = _is_held(lock)
+        epochs = len(read_log(run_dir))
+        if epochs != epochs_shown or not running:
+            live(last=not running)
+            epochs_shown = epochs
         if not running: return
         time.sleep(seconds)

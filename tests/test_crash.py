@@ -1,4 +1,6 @@
-"""Runs that are killed, asked to stop or explode, through the real command line: nothing is lost, and going on gives the weights of a run that was left alone.
+"""Runs that are killed, asked to stop or explode, through the real command line.
+
+Nothing is lost, and going on gives the weights of a run that was left alone.
 
     ARC_VAE_KILLS=50 python -m pytest tests/test_crash.py -k loop -s     as many kills as one likes
 """
@@ -27,13 +29,16 @@ def state(run):
 
 def source_tree():
     "Every file of the source tree with the time of its last change."
-    return {p: p.stat().st_mtime_ns for folder in ("nbs", "arc_vae") for p in (ROOT/folder).rglob("*") if "__pycache__" not in p.parts}
+    paths = [*(ROOT/"nbs").rglob("*"), *(ROOT/"arc_vae").rglob("*")]
+    return {path: path.stat().st_mtime_ns for path in paths if "__pycache__" not in path.parts}
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     "outputs/alone of a run that nothing happened to."
-    place, before, start = tmp_path_factory.mktemp("crash"), source_tree(), time.monotonic()
+    place = tmp_path_factory.mktemp("crash")
+    before = source_tree()
+    start = time.monotonic()
     done = command("arc-vae", "train", *WORDS, "--run", "alone", cwd=place)
     assert done.returncode == 0, done.stdout
     (place/"seconds").write_text(str(time.monotonic() - start))
@@ -43,7 +48,9 @@ def alone(tmp_path_factory):
 
 def begin(place, *words, **more):
     "A command under way."
-    return subprocess.Popen([str(w) for w in (BIN/"arc-vae", "train", *words)], cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+    command_line = [str(word) for word in (BIN/"arc-vae", "train", *words)]
+    return subprocess.Popen(
+        command_line, cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
 
 
 def started(place, name):
@@ -63,7 +70,9 @@ def goes_on_to_the_same(alone, name):
 
 def the_same(alone, run):
     "Compare what two runs came to; every file is whole."
-    assert same(alone, run) and whole(run, within=run) and len(verify(run)) == 7
+    assert same(alone, run)
+    assert whole(run, within=run)
+    assert len(verify(run)) == 8
     assert len((run/"log.jsonl").read_text().splitlines()) == 4
     assert json.loads((run/"training.json").read_text())["status"] == "completed"
 
@@ -74,13 +83,15 @@ def test_a_killed_run_goes_on(alone):
     assert run.wait() == -signal.SIGKILL
     psutil.wait_procs(kernels, timeout=10)
     done = command("arc-vae", "train", "--resume", "killed", "--set", "latent_dim=8", cwd=alone.parents[1])
-    assert done.returncode == 1 and "resume: latent_dim: the run has 10, found 8" in done.stdout
+    assert done.returncode == 1
+    assert "resume: latent_dim: the run has 10, found 8" in done.stdout
     goes_on_to_the_same(alone, "killed")
 
 
 def test_a_killed_command_line_takes_its_kernel_along(alone):
     run, kernels = started(alone.parents[1], "orphan")
-    run.kill(); run.wait()
+    run.kill()
+    run.wait()
     gone, still = psutil.wait_procs(kernels, timeout=10)
     assert not still, "no kernel is left behind"
     goes_on_to_the_same(alone, "orphan")
@@ -91,15 +102,20 @@ def test_one_process_a_run(alone):
     kernel.suspend()  # so that it is not done before the other one has begun
     done = command("arc-vae", "train", "--resume", "shared", cwd=alone.parents[1])
     kernel.resume()
-    assert done.returncode == 1 and "Error: outputs/shared: another process is executing 02_train" in done.stdout, done.stdout
+    assert done.returncode == 1, done.stdout
+    assert "Error: outputs/shared: another process is executing 02_train" in done.stdout, done.stdout
     run.communicate(timeout=300)
     assert run.returncode == 0
     the_same(alone, alone.parent/"shared")
     verified = command("arc-vae", "verify", "--run", "shared", cwd=alone.parents[1])
-    assert verified.returncode == 0 and verified.stdout.count("whole") == 7, verified.stdout
+    assert verified.returncode == 0, verified.stdout
+    assert verified.stdout.count("whole") == 8, verified.stdout
 
 
-MOMENTS = dict(at_once=lambda run, folder: True, as_a_kernel_starts=lambda run, folder: psutil.Process(run.pid).children(), as_it_begins=lambda run, folder: (folder/"config.json").exists())
+MOMENTS = dict(  # name -> whether it has come, given the process and the folder of its run
+    at_once=lambda run, folder: True,
+    as_a_kernel_starts=lambda run, folder: psutil.Process(run.pid).children(),
+    as_it_begins=lambda run, folder: (folder/"config.json").exists())
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -109,37 +125,61 @@ def test_a_signal_before_anything_happened(alone, moment):
     while run.poll() is None and not MOMENTS[moment](run, alone.parent/moment): time.sleep(.01)
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=30)
-    assert run.returncode in (128 + signal.SIGTERM, -signal.SIGTERM) and "Traceback" not in said, said
+    assert run.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), said
+    assert "Traceback" not in said, said
+
+
+def small_files():
+    "A process in which no file can grow beyond half a megabyte."
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
 
 
 def test_a_full_disk_is_one_line(alone):
-    run = begin(alone.parents[1], *WORDS, "--run", "full", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY)))
+    run = begin(alone.parents[1], *WORDS, "--run", "full", "--set", "network=objects", preexec_fn=small_files)
     said, _ = run.communicate(timeout=120)
-    assert run.returncode == 1 and "Error: [Errno 27] File too large:" in said and "last.pth" in said and "Traceback" not in said, said
+    assert run.returncode == 1, said
+    assert "Error: [Errno 27] File too large:" in said, said
+    assert "last.pth" in said, said
+    assert "Traceback" not in said, said
+
+
+def kill_all(run):
+    "SIGKILL to a command under way and its kernels."
+    kernels = psutil.Process(run.pid).children()
+    os.killpg(run.pid, signal.SIGKILL)
+    for kernel in kernels: kernel.kill()
+    run.communicate()
+    psutil.wait_procs(kernels, timeout=10)
 
 
 def test_kill_loop(alone):
-    "SIGKILL to all processes of a run at random times; whenever a run gets through, it is compared with the one that was left alone, and the next one begins."
-    place, rng, kills, runs, steps = alone.parents[1], random.Random(0), 0, 0, []
-    whole = float((place/"seconds").read_text())
+    "SIGKILL at random times; a run that gets through is compared with the one left alone, and the next one begins."
+    place = alone.parents[1]
+    seconds_alone = float((place/"seconds").read_text())
+    rng = random.Random(0)
+    kills, runs, killed_at = 0, 0, []
     while kills < int(os.environ.get("ARC_VAE_KILLS", 2)):
-        name = f"loop{runs}"
-        going = (alone.parent/name/"config.json").exists()
-        run = begin(place, *("--resume", name) if going else (*WORDS, "--run", name), start_new_session=True)
-        try: run.communicate(timeout=rng.uniform(.1, .9)*whole)
+        folder = alone.parent/f"loop{runs}"
+        goes_on = (folder/"config.json").exists()
+        words = ("--resume", folder.name) if goes_on else (*WORDS, "--run", folder.name)
+        run = begin(place, *words, start_new_session=True)
+        try: run.communicate(timeout=rng.uniform(.1, .9)*seconds_alone)
         except subprocess.TimeoutExpired:
-            kernels = psutil.Process(run.pid).children()
-            os.killpg(run.pid, signal.SIGKILL)
-            for kernel in kernels: kernel.kill()
-            run.communicate(); psutil.wait_procs(kernels, timeout=10)
+            kill_all(run)
             kills += 1
-            everything_opens(alone.parent/name)
-            if (alone.parent/name/"checkpoints"/"last.pth").exists(): steps.append((lambda s: (s["epoch"], s["step"]))(state(alone.parent/name)))
+            everything_opens(folder)
+            if not (folder/"checkpoints"/"last.pth").exists(): continue
+            reached = state(folder)
+            killed_at.append((reached["epoch"], reached["step"]))
         else:
             assert run.returncode == 0
-            the_same(alone, alone.parent/name); runs += 1
-    if (alone.parent/f"loop{runs}"/"config.json").exists(): goes_on_to_the_same(alone, f"loop{runs}"); runs += 1
-    print(f"{kills} kills, {len(steps)} of them after the first checkpoint, at (epoch, step) {steps}; {runs} runs ended with the same weights")
+            the_same(alone, folder)
+            runs += 1
+    if (alone.parent/f"loop{runs}"/"config.json").exists():
+        goes_on_to_the_same(alone, f"loop{runs}")
+        runs += 1
+    print(f"{kills} kills, {len(killed_at)} of them after the first checkpoint, at (epoch, step) {killed_at}; "
+          f"{runs} runs ended with the same weights")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -147,17 +187,23 @@ def test_a_signal_saves_and_stops(alone, number):
     run, kernels = started(alone.parents[1], number.name)
     run.send_signal(number)
     said, _ = run.communicate(timeout=60)
-    assert run.returncode == 128 + number and "the state is saved" in said, said
+    assert run.returncode == 128 + number, said
+    assert "the state is saved" in said, said
     gone, still = psutil.wait_procs(kernels, timeout=10)
     assert not still, "no kernel is left behind"
-    assert json.loads((alone.parent/number.name/"training.json").read_text())["status"] == "interrupted"
-    assert state(alone.parent/number.name)["step"] > 0, "saved in the middle of an epoch"
+    folder = alone.parent/number.name
+    assert json.loads((folder/"training.json").read_text())["status"] == "interrupted"
+    assert state(folder)["step"] > 0, "saved in the middle of an epoch"
     goes_on_to_the_same(alone, number.name)
 
 
 def test_numbers_that_explode(alone):
-    done = command("arc-vae", "train", *WORDS, "--run", "exploded", "--set", "lr=1e30", "--set", "grad_clip=1e30", cwd=alone.parents[1])
+    words = (*WORDS, "--set", "lr=1e30", "--set", "grad_clip=1e30")
+    done = command("arc-vae", "train", *words, "--run", "exploded", cwd=alone.parents[1])
     run = alone.parent/"exploded"
-    assert done.returncode == 1 and "epoch 1, step" in done.stdout and "gradient norm" in done.stdout, done.stdout
-    assert json.loads((run/"training.json").read_text())["status"] == "diverged" and not (run/"checkpoints"/"vae_best.pth").exists()
-    assert all(v.isfinite().all() for v in state(run)["state_dict"].values()), "what was kept is good"
+    assert done.returncode == 1, done.stdout
+    assert "epoch 1, step" in done.stdout, done.stdout
+    assert "gradient norm" in done.stdout, done.stdout
+    assert json.loads((run/"training.json").read_text())["status"] == "diverged"
+    assert not (run/"checkpoints"/"vae_best.pth").exists()
+    for weights in state(run)["state_dict"].values(): assert weights.isfinite().all(), "what was kept is good"

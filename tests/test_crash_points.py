@@ -1,4 +1,7 @@
-"""Runs that die at every file they write and at chosen steps, run out of disk, lose their folder, their clock or Weights & Biases: what was whole stays whole, and going on gives the very same weights."""
+"""Runs that die at every file they write and at chosen steps, run out of disk, lose their folder, clock or W&B.
+
+What was whole stays whole, and going on gives the very same weights.
+"""
 import json
 import shutil
 
@@ -9,7 +12,8 @@ from crashing import begin, everything_opens, same, trained, whole
 
 from arc_vae.checkpoint import read_checkpoint
 
-PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.03, save_minutes=0)  # stops early, whenever two epochs bring nothing
+# Stops early, whenever two epochs bring nothing
+PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.03, save_minutes=0)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,8 @@ def alone(place):
 @pytest.fixture(scope="module")
 def patient(place):
     result = trained(place/"patient"/"run", **PATIENT)
-    assert result["status"] == "early_stopped" and result["epochs"] == result["best_epoch"] + 2 > 6
+    assert result["status"] == "early_stopped"
+    assert result["epochs"] == result["best_epoch"] + 2 > 6
     return place/"patient"/"run"
 
 
@@ -39,68 +44,100 @@ def test_killed_at_every_rename(place, alone):
             if dead[-1]:
                 everything_opens(run)
                 assert trained(run)["status"] == "completed"
-            assert same(alone, run) and whole(run), f"{how} rename {number}"
+            assert same(alone, run), f"{how} rename {number}"
+            assert whole(run), f"{how} rename {number}"
             shutil.rmtree(run.parent)
         if not any(dead): break
     assert number > 15, f"a run renames more than {number} files"
 
 
 STOPS = dict(  # name -> steps, counted from where each process began, given the best epoch; an epoch has five
-    first_step=lambda best: (0,), mid_epoch=lambda best: (3,), boundary=lambda best: (5,), again_and_again=lambda best: (5, 0, 1), in_the_ramps=lambda best: (8, 4, 9),
-    patience_begins=lambda best: (5*best + 2,), in_patience=lambda best: (5*best + 6, 2))
+    first_step=lambda best: (0,),
+    mid_epoch=lambda best: (3,),
+    boundary=lambda best: (5,),
+    again_and_again=lambda best: (5, 0, 1),
+    in_the_ramps=lambda best: (8, 4, 9),
+    patience_begins=lambda best: (5*best + 2,),
+    in_patience=lambda best: (5*best + 6, 2))
 
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_killed_at_steps(place, patient, stop):
     run = place/stop/"run"
-    for step in STOPS[stop](json.loads((patient/"training.json").read_text())["best_epoch"]): assert trained(run, "step", step, **{} if (run/"config.json").exists() else PATIENT) is None
-    assert trained(run)["status"] == "early_stopped" and same(patient, run) and whole(run)
+    best = json.loads((patient/"training.json").read_text())["best_epoch"]
+    for step in STOPS[stop](best):
+        changes = {} if (run/"config.json").exists() else PATIENT
+        assert trained(run, "step", step, **changes) is None
+    assert trained(run)["status"] == "early_stopped"
+    assert same(patient, run)
+    assert whole(run)
 
 
 def test_two_writers(place, alone):
-    first, _ = begin(place/"two"/"run", "wait", 3)
-    while not (place/"two"/"run"/"training.json").exists(): assert first.is_alive()
-    before = contents(place/"two"/"run")
-    assert "RunError" in (said := trained(place/"two"/"run")["error"]) and "another process" in said
-    assert contents(place/"two"/"run") == before
-    first.kill(); first.join()
-    trained(place/"two"/"run")
-    assert same(alone, place/"two"/"run"), "a writer that was killed holds nothing"
+    run = place/"two"/"run"
+    first, _ = begin(run, "wait", 3)
+    while not (run/"training.json").exists(): assert first.is_alive()
+    before = contents(run)
+    said = trained(run)["error"]
+    assert "RunError" in said
+    assert "another process" in said
+    assert contents(run) == before
+    first.kill()
+    first.join()
+    trained(run)
+    assert same(alone, run), "a writer that was killed holds nothing"
 
 
 @pytest.mark.parametrize("how", ["disk full", "folder gone"])
 def test_nowhere_to_write(place, alone, how):
     run = place/how/"run"
     said = trained(run, how, 7)["error"]
-    assert "Error" in said and str(run) in said and ("File too large" in said if how == "disk full" else "No such file" in said), said
-    if how == "folder gone": assert not run.exists(), "a folder that was removed is not made again"
-    else: trained(run); assert same(alone, run) and whole(run)
+    assert "Error" in said, said
+    assert str(run) in said, said
+    if how == "folder gone":
+        assert "No such file" in said, said
+        assert not run.exists(), "a folder that was removed is not made again"
+        return
+    assert "File too large" in said, said
+    trained(run)
+    assert same(alone, run)
+    assert whole(run)
 
 
 def test_a_clock_that_runs_backwards(place, alone):
-    assert trained(place/"clock"/"run", "clock")["seconds"] > 0 and same(alone, place/"clock"/"run")
+    assert trained(place/"clock"/"run", "clock")["seconds"] > 0
+    assert same(alone, place/"clock"/"run")
 
 
 def test_both_states_broken(place, alone):
     run = place/"broken"/"run"
     shutil.copytree(alone, run)
-    for name in ("last", "previous"):
-        state = bytearray((run/"checkpoints"/f"{name}.pth").read_bytes()); state[len(state)//2] ^= 1
-        (run/"checkpoints"/f"{name}.pth").write_bytes(state)
+    for path in (run/"checkpoints"/"last.pth", run/"checkpoints"/"previous.pth"):
+        state = bytearray(path.read_bytes())
+        state[len(state)//2] ^= 1  # one bit
+        path.write_bytes(state)
     before = contents(run)
     said = trained(run)["error"]
-    assert "CheckpointError" in said and "last.pth" in said and "previous.pth" in said and contents(run) == before
-    for p in run.glob("checkpoints/[lp]*.pth"): p.unlink()
-    assert "no such checkpoint" in trained(run)["error"] and (run/"log.jsonl").read_text(), "a run that had begun does not silently begin again"
+    for words in ("CheckpointError", "last.pth", "previous.pth"): assert words in said, said
+    assert contents(run) == before
+    for path in run.glob("checkpoints/[lp]*.pth"): path.unlink()
+    assert "no such checkpoint" in trained(run)["error"], "a run that had begun does not silently begin again"
+    assert (run/"log.jsonl").read_text()
 
 
-@pytest.mark.parametrize("how", ["no validation", "other validation", "pictures", "tracked"])
+WATCHED = {  # name -> settings that change what is looked at
+    "no validation": {},
+    "other validation": dict(n_val=3),
+    "pictures": dict(wandb="offline", wandb_every=1),
+    "tracked": dict(wandb="offline", wandb_every=100)}
+
+
+@pytest.mark.parametrize("how", WATCHED)
 def test_what_is_watched_does_not_change_the_weights(place, alone, how):
-    changes = {"other validation": dict(n_val=3), "pictures": dict(wandb="offline", wandb_every=1), "tracked": dict(wandb="offline", wandb_every=100)}.get(how, {})
     run = place/how/"run"
-    trained(run, how if not changes else "", **changes)
-    a, b = (read_checkpoint(r/"checkpoints"/"last.pth", "training")["state_dict"] for r in (alone, run))
-    assert all(torch.equal(v, b[k]) for k, v in a.items()), how
+    trained(run, how if how == "no validation" else "", **WATCHED[how])
+    last, own = (read_checkpoint(r/"checkpoints"/"last.pth", "training")["state_dict"] for r in (alone, run))
+    for name, weights in last.items(): assert torch.equal(weights, own[name]), how
 
 
 def test_another_seed_is_another_run(place, alone):
@@ -108,17 +145,23 @@ def test_another_seed_is_another_run(place, alone):
     with pytest.raises(AssertionError): same(alone, place/"seed"/"run")
 
 
-@pytest.mark.parametrize("how,mode", [("absent", "online"), ("without_key", "online"), ("black_hole", "auto"), ("black_hole", "online"), ("raises", "offline"), ("never_finishes", "offline")])
+@pytest.mark.parametrize("how,mode", [
+    ("absent", "online"), ("without_key", "online"), ("black_hole", "auto"), ("black_hole", "online"),
+    ("raises", "offline"), ("never_finishes", "offline")])
 def test_weights_do_not_depend_on_wandb(place, alone, how, mode):
     run = place/f"{how} {mode}"/"run"
     result = trained(run, how, wandb=mode)
-    assert same(alone, run) and whole(run)
-    assert result["printed"].count("W&B") == ((how, mode) != ("black_hole", "auto")), "one line, unless it was never asked for"
+    assert same(alone, run)
+    assert whole(run)
+    asked_for = (how, mode) != ("black_hole", "auto")
+    assert result["printed"].count("W&B") == asked_for, "one line, unless it was never asked for"
     assert result["started"] < 12, "a second or two without Weights & Biases, ten seconds more at most with it"
 
 
 def test_a_signal_does_not_wait_for_wandb(place, alone):
     run = place/"signal"/"run"
     result = trained(run, "and_a_signal", wandb="offline")
-    assert "Interrupted: SIGTERM in epoch 2, step 3" in result["error"] and result["seconds"] < 10 + result["started"]
-    assert trained(run, wandb="disabled")["status"] == "completed" and same(alone, run)
+    assert "Interrupted: SIGTERM in epoch 2, step 3" in result["error"]
+    assert result["seconds"] < 10 + result["started"]
+    assert trained(run, wandb="disabled")["status"] == "completed"
+    assert same(alone, run)
