@@ -25,14 +25,19 @@ def kept_run(folder):
     kept = json.loads((HERE/"results"/"default-seed0.json").read_text(encoding="utf-8"))
     cfg = make_config("default", wandb="disabled")
     corpus = open_corpus(cfg, ROOT/"outputs"/"corpus")
-    if corpus.sha256 != kept["corpus"]["sha256"]: raise SystemExit(f"{corpus.path}: expected sha256 {kept['corpus']['sha256'][:12]}, found {corpus.sha256[:12]}; remove it, and it is made again")
-    run = folder/"default"; (run/"checkpoints").mkdir(parents=True)
+    wanted = kept["corpus"]["sha256"]
+    if corpus.sha256 != wanted:
+        raise SystemExit(f"{corpus.path}: expected sha256 {wanted[:12]}, found {corpus.sha256[:12]}; "
+                         "remove it, and it is made again")
+    run = folder/"default"
+    (run/"checkpoints").mkdir(parents=True)
     open_run(run, cfg, corpus)
     write_json(run/"training.json", kept["training"] | dict(status=kept["status"]))
     shutil.copy(HERE/"results"/"default-seed0.pth", run/"checkpoints"/"vae_best.pth")
     metrics = evaluate(run, "cpu", "disabled")
     found, said = (m["test"]["pixel_accuracy"] for m in (metrics, kept))
-    if abs(found - said) > 1e-4: raise SystemExit(f"pixel accuracy: expected {said:.4f} as in the kept metrics, found {found:.4f}")
+    if abs(found - said) > 1e-4:
+        raise SystemExit(f"pixel accuracy: expected {said:.4f} as in the kept metrics, found {found:.4f}")
     return run
 
 
@@ -53,7 +58,8 @@ def explorer(run, to):
     from browsing import find_chromium, jupyter_lab, opened
     if not (chromium := find_chromium()): raise SystemExit("no Chromium here: `apt-get install chromium`")
     projections(run)
-    with tempfile.TemporaryDirectory() as home, jupyter_lab(run, Path(home)) as address, opened(address, chromium, device_scale_factor=1.25) as person:
+    with (tempfile.TemporaryDirectory() as home, jupyter_lab(run, Path(home)) as address,
+          opened(address, chromium, device_scale_factor=1.25) as person):
         person.after(lambda: person.button("random test grid"))
         person.page.locator(".jp-OutputArea-output").first.screenshot(path=to)
 
@@ -62,7 +68,8 @@ PICTURES = dict(calculating=calculating, reconstructions=reconstructions, sample
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or list(PICTURES)
-    if unknown := set(wanted) - set(PICTURES): raise SystemExit(f"expected some of {', '.join(PICTURES)}, found {', '.join(sorted(unknown))}")
+    if unknown := set(wanted) - set(PICTURES):
+        raise SystemExit(f"expected some of {', '.join(PICTURES)}, found {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
         run = kept_run(Path(folder))
         for name in wanted:

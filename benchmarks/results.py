@@ -31,7 +31,8 @@ def equivariance(name): return lambda t: 100*t["operators"][name]["equivariance"
 
 COLUMNS = {  # heading -> a figure of that part, its form
     "cells": (percent("pixel_accuracy"), SHARE), "skill": (lambda t: t["skill"], "{:z.3f}"),
-    "colored cells": (percent("foreground_accuracy"), "{:.1f} %"), "whole objects": (percent("object_recall"), "{:.1f} %"),
+    "colored cells": (percent("foreground_accuracy"), "{:.1f} %"),
+    "whole objects": (percent("object_recall"), "{:.1f} %"),
     "exact grids": (percent("exact_match"), "{:.1f} %"), "distortion": (lambda t: t["distortion"], NATS),
     "rate": (lambda t: t["rate"], NATS), "D + 2R": (lambda t: t["distortion"] + 2*t["rate"], NATS),
     "elbo": (lambda t: t["elbo"], NATS), "active units": (lambda t: t["active_units"], "{:g}"),
@@ -55,7 +56,8 @@ def cell(parts, figure, form):
     try: values = [figure(p) for p in parts]
     except KeyError: return ""
     number, unit = form.replace(" %", ""), " %" if "%" in form else ""
-    return number.format(mean(values)) + (f" ± {number.format(stdev(values))}" if len(values) > 1 and stdev(values) else "") + unit
+    spread = f" ± {number.format(stdev(values))}" if len(values) > 1 and stdev(values) else ""
+    return number.format(mean(values)) + spread + unit
 
 
 def table(runs=tuple(RUNS), columns=tuple(COLUMNS)):

@@ -12,7 +12,8 @@ from arc_vae.code.operators import turn
 @pytest.fixture(scope="module")
 def trained():
     "The model, 2,000 grids that no training has seen, their codes, and what these decode to."
-    vae, x = arc_vae.load(ROOT/"benchmarks"/"results"/"default-seed0.pth"), torch.from_numpy(make_grids(2000, seed=77)[0])
+    vae = arc_vae.load(ROOT/"benchmarks"/"results"/"default-seed0.pth")
+    x = torch.from_numpy(make_grids(2000, seed=77)[0])
     z = vae.encode(x)
     return vae, x, z, vae.decode(z)
 

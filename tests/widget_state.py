@@ -2,7 +2,8 @@
 import json
 from pathlib import Path
 
-NOTEBOOKS = sorted(p for p in (Path(__file__).resolve().parents[1]/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+FOLDER = Path(__file__).resolve().parents[1]/"nbs"
+NOTEBOOKS = sorted(p for p in FOLDER.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 
 
 def with_state():

@@ -140,13 +140,14 @@ def measure_operator(
     times:int=5,           # Compositions
 )->dict:                   # Shares; see the text below
     "Whether doing something to codes does the same to grids; nothing but None where no grid fits."
-    if own: step = lambda z: op.own(vae, z)
+    if own:
+        def step(z): return op.own(vae, z)
     else:
         pairs = val[op.fits(val)]
         if not len(pairs): return dict.fromkeys(MEASURED) | dict(n=0, compositions=[None]*times)
         before, after = vae.encode(pairs), vae.encode(op.on_grids(pairs).contiguous())
         found = best_map(before, after) if op.linear else best_vector(before, after)
-        step = (lambda z: apply_map(found, z)) if op.linear else (lambda z: z + found)
+        def step(z): return apply_map(found, z) if op.linear else z + found
     z = vae.encode(test)
     back, compositions = vae.decode(z), []
     for k in range(times):
@@ -200,7 +201,8 @@ def enlarged(x):
 
 def repeated(x):
     "Everything once more, eight cells to the right, where nothing is in the way."
-    left = x.clone(); left[:, :, 8:] = 0
+    left = x.clone()
+    left[:, :, 8:] = 0
     return torch.where((x[:, :, 8:] > 0).flatten(1).any(1)[:, None, None], x, x + left.roll(8, 2))
 
 # %% ../../nbs/metrics/00_operators.ipynb #transformed
