@@ -192,7 +192,8 @@ class VAE(nn.Module):
         grids,        # As for encode
     )->Objects:       # The largest of each grid, as many as the code holds
         "What the encoder sees in the grids; ValueError for a network that sees no objects."
-        return find_objects(as_grids(grids).to(self.device), self._object_code().objects)
+        code = self._object_code()
+        return find_objects(as_grids(grids).to(self.device), code.objects)
 
     @torch.no_grad()
     def encode_objects(self,

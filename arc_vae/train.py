@@ -153,6 +153,8 @@ def make_config(
     if cfg.beta_final_epoch < cfg.beta_mid_epoch:
         expected = f"at least beta_mid_epoch ({cfg.beta_mid_epoch})"
         raise ConfigError(f"beta_final_epoch: expected {expected}, found {cfg.beta_final_epoch}")
+    if cfg.network.startswith("objects") and cfg.latent_dim < 4:
+        raise ConfigError(f"latent_dim: network {cfg.network} needs at least 4, found {cfg.latent_dim}")
     if not cfg.corpus and cfg.n_corpus < 10:
         raise ConfigError(f"n_corpus: expected at least 10, found {cfg.n_corpus}")
     return cfg

@@ -13,7 +13,7 @@ from crashing import begin, everything_opens, same, trained, whole
 from arc_vae.checkpoint import read_checkpoint
 
 # Stops early, whenever two epochs bring nothing
-PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.03, save_minutes=0)
+PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.006, save_minutes=0)
 
 
 @pytest.fixture(scope="module")

@@ -232,7 +232,7 @@ def test_runs_are_compared(smoke):
 
 def test_the_report_stands_alone(smoke):
     page = (smoke/"report.html").read_text()
-    assert page.count("data:image/png;base64,") == 14
+    assert page.count("data:image/png;base64,") == 15
     assert not re.search(r"(src|href)=.(?!data:)", page)
     assert "all background" in page
     assert len(page.encode()) < 5e6
