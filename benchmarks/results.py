@@ -16,12 +16,13 @@ RUNS = {  # what the tables call them -> files, and the part of metrics.json
     "`default` as its β = 1 phase ends": ("default-seed*.json", ("phases", "end of first ramp", "test")),
     "`long`": ("long-seed*.json", ("test",)),
     "`default`, 13 numbers": ("d13-seed*.json", ("test",)),
+    "`long`, 13 numbers": ("d13long-seed*.json", ("test",)),
     "nearest training grid": ("default-seed0.json", (*BASELINES, "nearest_training_grid")),
     "10 principal components": ("default-seed0.json", (*BASELINES, "principal_components")),
     "all black": ("default-seed0.json", (*BASELINES, "all_background")),
     "`default`, other corpus": ("simplified-seed*.json", ("test",)),
     "all black, other corpus": ("simplified-seed0.json", (*BASELINES, "all_background"))}
-SHORT = ("`default`", "`long`", "`default`, 13 numbers", "nearest training grid", "all black")
+SHORT = ("`default`", "`long`", "`long`, 13 numbers", "nearest training grid", "all black")
 SHARE, NATS = "{:.2f} %", "{:.2f}"
 
 
