@@ -151,6 +151,8 @@ _CSS = """
 .arc-sliders { width: 320px; }
 .arc-sliders label { display: flex; align-items: center; gap: 6px; height: 26px; }
 .arc-sliders span { width: 78px; }
+.arc-sliders.named { width: 400px; }
+.arc-sliders.named span { width: 168px; white-space: nowrap; }
 .arc-sliders output { width: 40px; text-align: right; font-variant-numeric: tabular-nums; }
 .arc-sliders input { flex: 1; min-width: 0; margin: 0; accent-color: #1976d2; }
 .arc-sliders summary { cursor: pointer; line-height: 26px; }
@@ -452,7 +454,9 @@ function render({ model, el }) {
   const rows = model.get("rows").map(([d, nats, low, high]) => {
     const row = make(nats <= model.get("unused") ? folded : el, "label", {});
     const name = model.get("names")[d];
-    make(row, "span", { textContent: `z${d}, KL ${nats.toFixed(2)}${name ? `: ${name}` : ""}` });
+    const kl = `KL ${nats.toFixed(2)}`;
+    if (name) el.classList.add("named");
+    make(row, "span", { textContent: `z${d}, ${name || kl}`, title: `${kl} nats` });
     const input = make(row, "input", { type: "range", step: .01, oninput: () => {
       const z = [...model.get("z")];
       z[d] = +input.value; model.set("z", z); model.save_changes();
@@ -827,7 +831,8 @@ def _draw_sliders(
         ax.plot([min(low, v), max(high, v)], [row, row], color=".8", lw=3, solid_capstyle="round")
         ax.plot(v, row, "o", color="tab:blue", ms=6)
         ax.annotate(f"{v:.2f}", (1.02, row), xycoords=("axes fraction", "data"), fontsize=7, va="center")
-    names = [f"z{d}, KL {nats:.2f}" for d, nats, *_ in sliders.rows]
+    said = dict(enumerate(sliders.names))
+    names = [f"z{d}, {said.get(d, f'KL {nats:.2f}')}" for d, nats, *_ in sliders.rows]
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.invert_yaxis()
     ax.tick_params(axis="x", labelsize=7)
