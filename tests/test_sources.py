@@ -9,6 +9,7 @@ import nbformat
 import papermill
 import pytest
 from conftest import ROOT, command
+from density import density, mean
 from widget_state import with_state
 
 NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -103,6 +104,16 @@ assert network.make_vae().reconstruct([[1]]).shape == (1, 16, 16)
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_module_is_dense():
+    found = density()
+    assert mean(found) <= 9.5
+    assert {name: nodes/lines for name, (nodes, lines) in found.items() if nodes/lines > 13} == {}
+
+
+def test_no_notebook_is_heavy():
+    assert [p.name for p in NOTEBOOKS if p.stat().st_size > 400*1024] == []
 
 
 def test_no_notebook_stores_the_state_of_its_widgets():

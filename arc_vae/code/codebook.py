@@ -17,8 +17,14 @@ from ..objects import Objects
 # %% ../../nbs/code/00_codebook.ipynb #after
 N_CELLS = GRID*GRID
 ORIENTATIONS = torch.tensor([
-    [[1, 0], [0, 1]], [[1, 0], [0, -1]], [[-1, 0], [0, 1]], [[-1, 0], [0, -1]],
-    [[0, 1], [1, 0]], [[0, 1], [-1, 0]], [[0, -1], [1, 0]], [[0, -1], [-1, 0]]])
+    [[1, 0], [0, 1]],
+    [[1, 0], [0, -1]],
+    [[-1, 0], [0, 1]],
+    [[-1, 0], [0, -1]],
+    [[0, 1], [1, 0]],
+    [[0, 1], [-1, 0]],
+    [[0, -1], [1, 0]],
+    [[0, -1], [-1, 0]]])
 MIRROR, FLIP, QUARTER = 1, 2, 5  # left and right exchanged, up and down exchanged, a quarter turn against the clock
 
 def after() -> Tensor:  # int64 (8, 8)
