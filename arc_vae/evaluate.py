@@ -6,10 +6,10 @@
 __all__ = ['TARGET', 'MIN_USE', 'MIN_SKILL', 'LARGEST', 'LOOKED_AT', 'CAPTIONS', 'TEMPLATE', 'code_cost', 'baselines',
            'active_dims', 'active_units', 'words', 'verdict', 'measures', 'assess', 'likelihood', 'before_training',
            'what_was_learned', 'part', 'on_grids', 'unseen', 'on_arc', 'by_factor', 'read_run', 'run_corpus', 'phases',
-           'lines', 'track_evaluation', 'evaluate', 'key_figures', 'operator_facts', 'operator_limits', 'facts',
-           'headline', 'limits', 'table', 'compare', 'new_figure', 'save_figure', 'read_arrays', 'read_evaluation',
-           'figure_learning', 'figure_reconstructions', 'figure_errors', 'figure_by_factor', 'figure_kl',
-           'figure_meaning', 'how_to_repeat', 'write_report', 'draw_evaluation']
+           'lines', 'track_evaluation', 'evaluate', 'key_figures', 'operator_rows', 'operator_facts', 'operator_limits',
+           'facts', 'headline', 'limits', 'table', 'compare', 'new_figure', 'save_figure', 'read_arrays',
+           'read_evaluation', 'figure_learning', 'figure_reconstructions', 'figure_errors', 'figure_by_factor',
+           'figure_kl', 'figure_meaning', 'how_to_repeat', 'write_report', 'draw_evaluation']
 
 # %% ../nbs/03_evaluate.ipynb #x-import-base64-math
 import base64, io, math
@@ -663,17 +663,13 @@ def _share_or_dash(value):
     "A share as percent, a dash for None."
     return "–" if value is None else f"{value:.1%}"
 
-def _operator_fact(name, measured, others):
+def _operator_row(name, measured, others):
     "What became of one operator; others are the names of all that were measured."
-    if name.endswith("_by_code"): how = "by the network's own operator"
-    elif f"{name}_by_code" in others: how = "by a fitted linear map"
-    else: how = "by adding one vector"
-    what = name.removesuffix("_by_code").replace("_", " ")
-    exactly, recovered = _share_or_dash(measured["equivariance"]), _share_or_dash(measured["recovered"])
-    repeated, no_op = _share_or_dash(measured["compositions"][-1]), _share_or_dash(measured["no_op"])
-    return (f"{what} {how}: {exactly} of {measured['n']:,} decoded grids change exactly as their cells would "
-            f"({repeated} after {len(measured['compositions'])} times; doing nothing: {no_op}), "
-            f"{recovered} of the colored cells that encoding the changed grid gets right")
+    if name.endswith("_by_code"): how = "the network's own"
+    elif f"{name}_by_code" in others: how = "a linear map"
+    else: how = "adding a vector"
+    shares = [measured["equivariance"], measured["compositions"][-1], measured["recovered"], measured["no_op"]]
+    return (name.removesuffix("_by_code").replace("_", " "), how, *map(_share_or_dash, shares), f"{measured['n']:,}")
 
 def _noise_fact(noise):
     "How many cells noise on the code changes."
@@ -689,12 +685,20 @@ def _transformed_fact(depth, found):
             f"{found['exact_match']:.1%} of the grids exactly; {found['blank']:.1%} come back blank")
 
 # %% ../nbs/03_evaluate.ipynb #operator-facts
+def operator_rows(
+    metrics:dict,  # What metrics.json holds
+)->list:           # Rows of text, the first one names the columns; empty where nothing was measured
+    "Whether doing something to codes does the same to the grids that they stand for."
+    operators = metrics.get("operators", {})
+    rows = [_operator_row(name, measured, operators) for name, measured in operators.items() if measured["n"]]
+    if not rows: return []
+    return [("done to codes", "by", "exactly", "five times", "colored cells", "doing nothing", "grids"), *rows]
+
 def operator_facts(
     metrics:dict,  # What metrics.json holds
 )->list:           # Sentences
-    "What calculating with codes leads to."
-    operators = metrics.get("operators", {})
-    facts = [_operator_fact(name, measured, operators) for name, measured in operators.items() if measured["n"]]
+    "What noise on codes leads to, and what comes back of composed grids."
+    facts = []
     if "noise" in metrics: facts.append(_noise_fact(metrics["noise"]))
     for depth, found in metrics.get("transformed", {}).items():
         facts.append(_transformed_fact(depth, found))
@@ -878,6 +882,9 @@ def table(
     for name, *figures, target in rows:
         aligned = [figure.rjust(width) for figure, width in zip(figures, middle)]
         text.append("  ".join([name.ljust(first), *aligned, target]).rstrip())
+    rows = operator_rows(metrics)
+    widths = _widths(rows) if rows else []
+    text += ["", *("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows)]
     text += ["", *facts(metrics), f"verdict: {metrics['verdict']}"]
     text += [f"  because {reason}" for reason in metrics["reasons"]]
     return "\n".join(text)
@@ -1245,6 +1252,19 @@ training grid, and a linear code of as many numbers.</p>
 <tr>{% for word in row %}<{{ tag }}>{{ word }}</{{ tag }}>{% endfor %}</tr>
 {% endfor %}
 </table></div>
+{% if operators %}
+<h2>Calculating with the numbers</h2>
+<p>Doing something to codes, compared with the same done to the cells of the grids that they stand for. Exactly: decoded
+grids that are as they should be in every cell. Colored cells: the right ones, of those that encoding the changed grid
+gets right.</p>
+<div class="wide"><table>
+{% for row in operators %}
+{% set tag = "th" if loop.first else "td" %}
+<tr>{% for word in row %}<{{ tag }}>{{ word }}</{{ tag }}>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+{% endif %}
+<h2>What else there is to know</h2>
 <ul>{% for fact in facts %}<li>{{ fact }}</li>{% endfor %}</ul>
 {% if m.phases %}
 <h2>Phases of training</h2>
@@ -1331,6 +1351,7 @@ def write_report(
         headline=headline(metrics),
         rows=key_figures(metrics),
         facts=facts(metrics),
+        operators=operator_rows(metrics),
         limits=limits(metrics),
         figures=_report_figures(run_dir),
         repeat=how_to_repeat(config))

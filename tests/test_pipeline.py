@@ -237,8 +237,8 @@ def test_the_report_stands_alone(smoke):
     assert "all background" in page
     assert len(page.encode()) < 5e6
     parts = re.findall(r"<h2>(.*?)</h2>", page)
-    assert parts == ["Phases of training", "Training", "Reconstructions", "The latent space", "Samples", "Limits",
-                     "How to repeat it"]
+    assert parts == ["Calculating with the numbers", "What else there is to know", "Phases of training", "Training",
+                     "Reconstructions", "The latent space", "Samples", "Limits", "How to repeat it"]
     t = read(smoke/"metrics.json")["test"]
     accuracy = f"<b>{t['pixel_accuracy']:.1%}</b>"
     baseline = f"<small>all black: {t['all_background_accuracy']:.1%}</small>"
