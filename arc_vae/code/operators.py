@@ -12,7 +12,7 @@ from torch import Tensor
 from .codebook import ORIENTATIONS
 from .labels import read
 from ..model import VAE
-from ..objects import describe_objects
+from ..objects import describe_objects, slots
 
 # %% ../../nbs/code/03_operators.ipynb #shift
 def shift(
@@ -95,8 +95,7 @@ def union(
     grid, size = torch.cat([a.grid, b.grid]), torch.cat([a.size, b.size])
     order = (grid*1000 - size).argsort(stable=True)
     number = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=z.device))
-    slot = torch.arange(len(order), device=z.device) - torch.searchsorted(grid[order], grid[order])
     owner, color = torch.cat([a.owner, b.owner + len(a.grid)]), torch.cat([a.color, b.color])
     row, column = torch.cat([a.row, b.row]), torch.cat([a.column, b.column])
-    both = describe_objects(grid[order], slot, color[order], number[owner], row, column)
+    both = describe_objects(grid[order], slots(grid[order]), color[order], number[owner], row, column)
     return vae.encode_objects(both, len(z))
