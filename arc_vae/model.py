@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['MIN_SCALE', 'one_hot', 'gaussian_heads', 'ReferenceEncoder', 'ReferenceDecoder', 'reparameterize', 'gaussian_kl',
-           'rate', 'distortion', 'objective', 'elbo', 'VAE']
+           'rate', 'distortion', 'objective', 'elbo', 'VAE', 'encode_decode']
 
-# %% ../nbs/01_model.ipynb #x-import-torch
+# %% ../nbs/01_model.ipynb #imports
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .infra.distributed import gather_rows, rank, world_size
 from .data import N_COLORS, as_grids
-from .objects import Objects, find_objects
+from .corpus.objects import Objects, find_objects
 
 # %% ../nbs/01_model.ipynb #one-hot
 def one_hot(
@@ -213,3 +214,28 @@ class VAE(nn.Module):
         "The objects that codes stand for; ValueError for a network that sees no objects."
         self._object_code()
         return self.decoder.decode_objects(self._checked_codes(z).to(self.device))
+
+# %% ../nbs/01_model.ipynb #send
+@torch.no_grad()
+def encode_decode(
+    vae:VAE,                    # Any model with posterior and logits
+    grids:Tensor,               # uint8 (N, 16, 16)
+    generator:torch.Generator,  # Of the posterior samples, on the CPU
+    batch_size:int=500,         # Grids at a time
+    progress=None,              # Called with (done, total) as it goes
+)->dict:  # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,) in nats
+    "Encode and decode every grid of a split once."
+    vae.eval()
+    starts = range(0, len(grids), batch_size)
+    alone = len(starts) < world_size()  # so few that each process does them all
+    noise, parts = None, {}
+    for i in starts if alone else starts[rank()::world_size()]:
+        x = grids[i:i + batch_size].to(getattr(vae, "device", grids.device))
+        mu, logvar = vae.posterior(x)
+        if noise is None: noise = torch.randn(len(grids), mu.shape[1], generator=generator)
+        z = reparameterize(mu, logvar, noise=noise[i:i + batch_size].to(mu.device))
+        pred = vae.logits(mu).argmax(1).to(torch.uint8)
+        parts[i] = dict(mu=mu, logvar=logvar, pred=pred, distortion=distortion(vae.logits(z), x), rate=rate(mu, logvar))
+        if progress: progress(i + len(x), len(grids))
+    whole = gather_rows(parts, len(grids), alone)
+    return {name: rows.cpu() for name, rows in whole.items()}

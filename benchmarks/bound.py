@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from arc_vae import train
-from arc_vae.objects import find_objects
+from arc_vae.corpus.objects import find_objects
 
 SIDE = 18  # a picture with a margin of one cell
 HERE = Path(__file__).parent

@@ -49,8 +49,8 @@ def timed(do):
 
 
 def make(form, n, path):
-    from arc_vae.atomic import make_corpus, make_shards
-    from arc_vae.watch import Progress
+    from arc_vae.corpus.writing import make_corpus, make_shards
+    from arc_vae.infra.progress import Progress
     beat = Progress(f"{n:,} grids, {form}", lambda line: print(line, file=sys.stderr, flush=True), 10)
 
     def write():
@@ -65,7 +65,8 @@ def make(form, n, path):
 def read(form, n, path):
     import torch
 
-    from arc_vae.data import load_corpus, rng
+    from arc_vae.infra.random import rng
+    from arc_vae.data import load_corpus
     torch.set_num_threads(1)
     before = held()
     load, corpus = timed(lambda: load_corpus(path))
@@ -81,7 +82,8 @@ def read(form, n, path):
 
 
 def report(form, n, path):
-    from arc_vae.data import corpus_report, load_corpus
+    from arc_vae.data import load_corpus
+    from arc_vae.corpus.check import corpus_report
     corpus = load_corpus(path)
     before = held()
     samples = [before]

@@ -9,11 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from arc_vae.data import write_json
-from arc_vae.evaluate import evaluate, figure_reconstructions
-from arc_vae.latent_viz import figure_operators, projections
+from arc_vae.infra.files import write_json
+from arc_vae.evaluate import evaluate
+from arc_vae.report.figures import figure_reconstructions
+from arc_vae.report.latent_map import projections
+from arc_vae.latent_viz import figure_operators
 from arc_vae.sample import figure_samples, sample
-from arc_vae.train import make_config, open_corpus, open_run
+from arc_vae.infra.runs import open_run
+from arc_vae.training.settings import make_config, open_corpus
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -30,12 +30,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from arc_vae.atomic import make_grids
-from arc_vae.bench import Worker, alternate, paired_ratio, prepare, serve, speed, train_round, using_threads
-from arc_vae.cli import _ENVIRONMENT
+from arc_vae.corpus.generator import make_grids
+from arc_vae.apps.measure import prepare, train_round, using_threads
+from arc_vae.apps.bench import Worker, alternate, paired_ratio, serve, speed
+from arc_vae.apps.execute import _ENVIRONMENT
 from arc_vae.data import load_corpus
-from arc_vae.train import make_config, train
-from arc_vae.watch import read_log
+from arc_vae.training.settings import make_config
+from arc_vae.train import train
+from arc_vae.infra.runs import read_log
 
 HERE = Path(__file__).resolve().parent
 BATCH = 128

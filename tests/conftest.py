@@ -65,7 +65,7 @@ def smoke(workplace):
 def evaluated(tmp_path_factory):
     "A small trained and evaluated run with its maps, for tests that look into a model."
     from arc_vae.evaluate import evaluate
-    from arc_vae.latent_viz import projections
+    from arc_vae.report.latent_map import projections
     from arc_vae.train import small_run
     run = small_run(tmp_path_factory.mktemp("evaluated")/"small", epochs=2, beta_final_epoch=1, n_test=100)
     evaluate(run, "cpu", "disabled")

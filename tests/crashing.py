@@ -20,7 +20,8 @@ import nbformat
 import torch
 from conftest import contents
 
-from arc_vae.checkpoint import EXPORTED, PHASES, START, read_checkpoint, verify
+from arc_vae.infra.checkpoint import EXPORTED, PHASES, START, read_checkpoint
+from arc_vae.code.pretrained import verify
 
 SMALL = dict(n_corpus=200, batch_size=32,  # five steps an epoch
              epochs=2, beta_mid_epoch=1, beta_final_epoch=1, patience=3, threads=1)
@@ -73,7 +74,7 @@ def hurt(train, run_dir, how, number):
 
 def wandb_absent():
     sys.modules["wandb"] = None
-    from arc_vae import track
+    from arc_vae.infra import tracking as track
     track.find_spec = lambda name: None
 
 
@@ -108,7 +109,7 @@ def wandb_and_a_signal():
 def wandb_finish_hangs(seconds):
     import wandb
 
-    from arc_vae import track
+    from arc_vae.infra import tracking as track
     track.FINISH_SECONDS = seconds
     wandb.Run.finish = lambda *args, **kw: time.sleep(60)
 

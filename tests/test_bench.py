@@ -9,11 +9,13 @@ import pytest
 import torch
 from conftest import BIN, ROOT, command
 
-from arc_vae import bench
-from arc_vae.atomic import make_corpus, make_grids
+from arc_vae.apps import bench
+from arc_vae.corpus.generator import make_grids
+from arc_vae.corpus.writing import make_corpus
 from arc_vae.code.network import make_vae
 from arc_vae.model import distortion, rate
-from arc_vae.train import ConfigError, make_config
+from arc_vae.infra.settings import ConfigError
+from arc_vae.training.settings import make_config
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_a_killed_worker_is_named(grids, tmp_path):
     np.save(file, grids)
     cfg = make_config("reference", batch_size=8, threads=1)
     killed = "some subject: its process ended with signal 9; memory may have run out"
-    with bench.subject_worker("some subject", cfg, file, 1) as worker:
+    with bench.candidate_worker("some subject", cfg, file, 1) as worker:
         os.kill(worker.process.pid, signal.SIGKILL)
         with pytest.raises(bench.BenchError, match=killed):
             worker.ask("warm")
@@ -106,7 +108,7 @@ def test_a_worker_has_the_environment_it_was_given(monkeypatch):
         monkeypatch.setenv(name, "ours")
     code = """
 import os
-from arc_vae.bench import serve
+from arc_vae.apps.bench import serve
 serve(dict(seen=lambda: [os.environ.get(name) for name in ('KEPT', 'CHANGED', 'REMOVED', 'NEW')]))
 """
     environment = dict(CHANGED="its own", REMOVED=None, NEW="its own")

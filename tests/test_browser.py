@@ -6,9 +6,9 @@ import pytest
 import torch
 from browsing import find_chromium, jupyter_lab, opened
 
-from arc_vae.checkpoint import load
-from arc_vae.evaluate import read_evaluation
-from arc_vae.latent_viz import projections
+from arc_vae.code.pretrained import load
+from arc_vae.infra.runs import read_evaluation
+from arc_vae.report.latent_map import projections
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ import pytest
 import torch
 from conftest import contents
 
-from arc_vae.atomic import make_grids
-from arc_vae.data import rng
+from arc_vae.corpus.generator import make_grids
+from arc_vae.infra.random import rng
 from arc_vae.code.network import make_vae
-from arc_vae.train import compiled, costs, make_config, small_run, train_epoch
+from arc_vae.train import compiled, loss_terms, make_config, small_run, train_epoch
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def trained(step_costs):
 def test_one_graph_for_each_size_of_batch():
     "aot_eager captures forward and backward for real, and leaves out the machine code, which takes a minute to make."
     said = []
-    vae, measured = trained(costs)
+    vae, measured = trained(loss_terms)
     captured_vae, captured_measured = trained(compiled("aot_eager", said.append))
     assert not said
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -43,7 +43,7 @@ def test_what_cannot_be_compiled_trains_as_it_is(tmp_path):
     x = torch.from_numpy(make_grids(20)[0])
     noise = torch.randn(20, 10, generator=rng("noise", 0))
     step_costs = compiled("aot_eager", said.append)
-    for _ in range(2): assert torch.equal(step_costs(vae, x, noise)[0], costs(vae, x, noise)[0])
+    for _ in range(2): assert torch.equal(step_costs(vae, x, noise)[0], loss_terms(vae, x, noise)[0])
     assert len(said) == 1
     assert said[0].startswith("warning: torch.compile failed (")
     weights = set()

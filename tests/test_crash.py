@@ -18,7 +18,7 @@ import torch
 from conftest import BIN, ROOT, command
 from crashing import everything_opens, same, whole
 
-from arc_vae.checkpoint import verify
+from arc_vae.code.pretrained import verify
 
 WORDS = ("--preset", "tiny", "--set", "n_corpus=1000", "--set", "epochs=4", "--set", "save_minutes=0")
 

@@ -10,7 +10,7 @@ import torch
 from conftest import contents
 from crashing import begin, everything_opens, same, trained, whole
 
-from arc_vae.checkpoint import read_checkpoint
+from arc_vae.infra.checkpoint import read_checkpoint
 
 # Stops early, whenever two epochs bring nothing
 PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.006, save_minutes=0)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from conftest import ROOT
 
-from arc_vae import explorer as ex
-from arc_vae.checkpoint import load
-from arc_vae.evaluate import read_evaluation
+from arc_vae.apps import explorer as ex
+from arc_vae.code.pretrained import load
+from arc_vae.infra.runs import read_evaluation
 
 
 class Counted:
@@ -269,7 +269,7 @@ def test_without_tsne_the_map_is_pca(evaluated, tmp_path):
 
 
 def test_without_anywidget_it_says_what_to_install():
-    code = "import sys; sys.modules['anywidget'] = None\nimport arc_vae.explorer"
+    code = "import sys; sys.modules['anywidget'] = None\nimport arc_vae.apps.explorer"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode
     assert done.stderr.strip().splitlines()[-1] == (
@@ -283,7 +283,7 @@ def test_models_load_as_they_are(evaluated, explorer):
 
 
 def test_a_run_gets_a_notebook_that_explores_it(evaluated, tmp_path, monkeypatch):
-    from arc_vae.cli import explorer_notebook
+    from arc_vae.apps.cli import explorer_notebook
     run = tmp_path/"run with a space"
     shutil.copytree(evaluated, run)
     path = explorer_notebook(run)

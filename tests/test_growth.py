@@ -14,9 +14,14 @@ import torch
 from conftest import contents
 
 from arc_vae import data
-from arc_vae.atomic import fresh_epochs, fresh_grids, make_corpus, make_grids, make_shards
-from arc_vae.data import SPLITS, DatasetError, Joined, corpus_report, describe, load_corpus
-from arc_vae.train import make_config, small_run, take_batch
+from arc_vae.corpus.generator import fresh_epochs, fresh_grids, make_grids
+from arc_vae.corpus.writing import make_corpus, make_shards
+from arc_vae.infra.files import DatasetError
+from arc_vae.infra.rows import ConcatRows
+from arc_vae.data import SPLITS, load_corpus
+from arc_vae.corpus.check import corpus_report, describe
+from arc_vae.training.settings import make_config
+from arc_vae.train import small_run, take_batch
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +105,8 @@ COST = """
 import sys
 from pathlib import Path
 import torch
-from arc_vae.data import corpus_report, load_corpus
+from arc_vae.data import load_corpus
+from arc_vae.corpus.check import corpus_report
 
 def held():
     "Memory of this process alone, in MB."
@@ -171,7 +177,7 @@ def test_batches_and_training_are_the_same(made, tmp_path):
     cfg = make_config("tiny")
     small = load_corpus(made["small"]).train
     shards = load_corpus(made["shards"]).train
-    assert isinstance(shards, Joined)
+    assert isinstance(shards, ConcatRows)
     order = torch.randperm(len(small), generator=torch.Generator().manual_seed(0))
     for step in range(math.ceil(len(small)/cfg.batch_size)):
         assert torch.equal(take_batch(small, order, 1, step, cfg), take_batch(shards, order, 1, step, cfg))

@@ -20,10 +20,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from arc_vae.checkpoint import CheckpointError, load, load_halves, read_checkpoint, verify
-from arc_vae.data import DatasetError, load_corpus
-from arc_vae.evaluate import read_arrays, read_run, run_corpus
-from arc_vae.train import PRESETS, ConfigError, RunError, TrainConfig, make_config, resumed_config, small_run, train
+from arc_vae.infra.checkpoint import CheckpointError, read_checkpoint
+from arc_vae.code.pretrained import load, load_halves, verify
+from arc_vae.infra.files import DatasetError
+from arc_vae.data import load_corpus
+from arc_vae.infra.runs import read_arrays, read_run
+from arc_vae.evaluate import run_corpus
+from arc_vae.infra.settings import ConfigError
+from arc_vae.infra.runs import RunError
+from arc_vae.training.settings import PRESETS, TrainConfig, make_config, resumed_config
+from arc_vae.train import small_run, train
 
 RAN = "code of a file was run"
 
@@ -266,7 +272,8 @@ CORPORA = {  # name: (what the refusal must say, what writes the file)
 
 CHECK = """
 import json, resource, sys, time
-from arc_vae.data import DatasetError, load_corpus
+from arc_vae.infra.files import DatasetError
+from arc_vae.data import load_corpus
 
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 

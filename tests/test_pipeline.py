@@ -22,9 +22,10 @@ from conftest import BIN, ROOT, command, contents
 from wandb_records import read_runs
 
 import arc_vae
-from arc_vae.checkpoint import load_halves
-from arc_vae.cli import execute
-from arc_vae.train import TrainConfig, small_run
+from arc_vae.code.pretrained import load_halves
+from arc_vae.apps.execute import execute
+from arc_vae.training.settings import TrainConfig
+from arc_vae.train import small_run
 
 STAGES = ("02_train", "03_evaluate", "04_latent_viz", "05_sample")
 FILES = """

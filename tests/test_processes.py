@@ -20,7 +20,8 @@ SETTINGS = dict(n_corpus=1000, batch_size=50, epochs=3, threads=1, save_minutes=
 CODE = """
 import json, sys
 from pathlib import Path
-from arc_vae.train import make_config, resumed_config, train
+from arc_vae.training.settings import make_config, resumed_config
+from arc_vae.train import train
 
 run, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
 resume = (run/"config.json").exists()
@@ -101,7 +102,7 @@ def has_an_epoch(run):
 def is_worker(process):
     "Whether a process trains, and is not the torchrun that started it."
     words = process.cmdline()
-    return "arc_vae.processes" in " ".join(words) and "--no-python" not in words
+    return "arc_vae.infra.distributed" in " ".join(words) and "--no-python" not in words
 
 
 def in_its_second_epoch(process, run):

@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT, command
 
 import arc_vae
-from arc_vae.atomic import make_grids
+from arc_vae.corpus.generator import make_grids
 
 README = (ROOT/"README.md").read_text(encoding="utf-8")
 PAGES = [ROOT/"README.md", *sorted((ROOT/"docs").glob("*.md"))]

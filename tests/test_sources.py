@@ -65,7 +65,7 @@ def is_exported(cell): return cell.source.startswith("#| export")
 
 
 def test_parameters_cells_are_tagged_last_and_complete():
-    from arc_vae.train import TrainConfig
+    from arc_vae.training.settings import TrainConfig
     for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
         tagged = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]

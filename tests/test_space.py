@@ -4,7 +4,7 @@ import torch
 from conftest import ROOT
 
 import arc_vae
-from arc_vae.atomic import make_grids
+from arc_vae.corpus.generator import make_grids
 from arc_vae.code.codebook import FLIP, MIRROR, QUARTER, boxes
 from arc_vae.code.operators import turn
 

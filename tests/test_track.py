@@ -16,8 +16,8 @@ import wandb
 from PIL import Image
 from wandb_records import read_run, read_runs, wandb_files
 
-from arc_vae import track
-from arc_vae.track import PUBLIC, Tracker, wandb_mode, wandb_server, within
+from arc_vae.infra import tracking as track
+from arc_vae.infra.tracking import PUBLIC, Tracker, wandb_mode, wandb_server, call_with_timeout
 
 KEY = "0"*40
 
@@ -191,7 +191,7 @@ def test_the_time_limit_is_for_everything(monkeypatch):
         except OSError: pass
     server, url = serve({"do_HEAD": drip})
     start = time.perf_counter()
-    assert not track.answers(url, .5)
+    assert not track.is_reachable(url, .5)
     assert time.perf_counter() - start < 2
     server.shutdown()
 
@@ -332,7 +332,7 @@ def test_a_finish_that_hangs_is_left_behind(tmp_path, monkeypatch, capsys):
         finish(run, exit_code)
     with monkeypatch.context() as m:
         m.setattr(wandb.Run, "finish", hang)
-        m.setattr(track, "within", lambda seconds, call: within(.5, call))
+        m.setattr(track, "within", lambda seconds, call: call_with_timeout(.5, call))
         start = time.perf_counter()
         with Tracker(tmp_path/"run", {}, mode="offline") as t: use(t)
         assert time.perf_counter() - start < 4

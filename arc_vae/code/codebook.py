@@ -6,13 +6,13 @@
 __all__ = ['N_CELLS', 'ORIENTATIONS', 'MIRROR', 'FLIP', 'QUARTER', 'SOURCES', 'TURNED', 'SURE', 'after', 'frames_of', 'sources',
            'orient', 'canonical', 'boxes', 'fit_bases', 'distortions', 'line_up', 'turned_entries', 'Codebook']
 
-# %% ../../nbs/code/00_codebook.ipynb #x-import-torch-import-torch-nn-functional
+# %% ../../nbs/code/00_codebook.ipynb #imports
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data import GRID
-from ..objects import Objects
+from ..corpus.objects import Objects
 
 # %% ../../nbs/code/00_codebook.ipynb #after
 N_CELLS = GRID*GRID

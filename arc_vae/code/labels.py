@@ -6,15 +6,15 @@
 __all__ = ['STEP', 'COLOR_STEP', 'COUNT_STEP', 'SHAPES', 'FAST', 'PLACE_CAP', 'LOOK_CAP', 'COUNT_CAP', 'FLOOR', 'WINDOW', 'SHARP',
            'Axis', 'axes_of', 'ObjectCode', 'Line', 'more_than', 'labels_near', 'Reading', 'read', 'lone_colors']
 
-# %% ../../nbs/code/01_labels.ipynb #x-from-dataclasses-import-dataclass-from-t
+# %% ../../nbs/code/01_labels.ipynb #imports
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .codebook import Codebook
 from ..data import N_COLORS
+from .codebook import Codebook
 
 # %% ../../nbs/code/01_labels.ipynb #axis
 @dataclass(frozen=True)

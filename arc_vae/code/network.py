@@ -6,16 +6,17 @@
 __all__ = ['FITTED', 'NETWORKS', 'nearest_entry', 'fill', 'ObjectEncoder', 'draw', 'anchors', 'ObjectDecoder', 'fit_code',
            'object_network', 'make_vae']
 
-# %% ../../nbs/code/02_network.ipynb #x-import-torch-import-torch-nn-functional
+# %% ../../nbs/code/02_network.ipynb #imports
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..infra.files import did_you_mean
+from ..data import GRID, N_COLORS
+from ..corpus.objects import Objects, describe_objects, find_objects
+from ..model import VAE, ReferenceDecoder, ReferenceEncoder
 from .codebook import N_CELLS, distortions, fit_bases, frames_of, line_up
 from .labels import COLOR_STEP, FAST, STEP, Line, ObjectCode, Reading, read
-from ..data import GRID, N_COLORS, nearest
-from ..model import VAE, ReferenceDecoder, ReferenceEncoder
-from ..objects import Objects, describe_objects, find_objects
 
 # %% ../../nbs/code/02_network.ipynb #nearest-entry
 @torch.no_grad()
@@ -200,7 +201,7 @@ def make_vae(
     "A fresh model, the same for the same seed; global random state is left alone. ValueError for an unknown network."
     if network not in NETWORKS:
         known = ", ".join(NETWORKS)
-        raise ValueError(f"network: expected one of {known}, found {network!r}{nearest(network, NETWORKS)}")
+        raise ValueError(f"network: expected one of {known}, found {network!r}{did_you_mean(network, NETWORKS)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder, decoder = NETWORKS[network](latent_dim)

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['shift', 'move', 'recolor', 'turn', 'keep', 'drop', 'union']
 
-# %% ../../nbs/code/03_operators.ipynb #x-import-torch-from-torch-import-tensor-fr
+# %% ../../nbs/code/03_operators.ipynb #imports
 import torch
 from torch import Tensor
 
+from ..corpus.objects import describe_objects, rank_in_grid
+from ..model import VAE
 from .codebook import ORIENTATIONS
 from .labels import read
-from ..model import VAE
-from ..objects import describe_objects, slots
 
 # %% ../../nbs/code/03_operators.ipynb #shift
 def shift(
@@ -97,5 +97,5 @@ def union(
     number = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=z.device))
     owner, color = torch.cat([a.owner, b.owner + len(a.grid)]), torch.cat([a.color, b.color])
     row, column = torch.cat([a.row, b.row]), torch.cat([a.column, b.column])
-    both = describe_objects(grid[order], slots(grid[order]), color[order], number[owner], row, column)
+    both = describe_objects(grid[order], rank_in_grid(grid[order]), color[order], number[owner], row, column)
     return vae.encode_objects(both, len(z))
