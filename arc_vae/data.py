@@ -25,16 +25,10 @@ GRID = 16      # Rows and columns of a grid
 N_COLORS = 10  # Colors 0-9; 0 is the background
 SPLITS = ("train", "val", "test")
 PALETTE = np.array([  # RGB of colors 0-9
-    [0, 0, 0],        # black
-    [0, 116, 217],    # blue
-    [255, 65, 54],    # red
-    [46, 204, 64],    # green
-    [255, 220, 0],    # yellow
-    [170, 170, 170],  # gray
-    [240, 18, 190],   # magenta
-    [255, 133, 27],   # orange
-    [127, 219, 255],  # light blue
-    [135, 12, 37],    # maroon
+    [0, 0, 0], [0, 116, 217], [255, 65, 54],         # black, blue, red
+    [46, 204, 64], [255, 220, 0], [170, 170, 170],   # green, yellow, gray
+    [240, 18, 190], [255, 133, 27],                  # magenta, orange
+    [127, 219, 255], [135, 12, 37],                  # light blue, maroon
 ], np.uint8)
 
 # %% ../nbs/00_data.ipynb #picture
@@ -185,7 +179,6 @@ def _members(zf, path):
     if twice: raise DatasetError(f"{path}: member {twice[0]!r} is there twice")
     return [f[:-4] for f in files if f.endswith(".npy")]
 
-# %% ../nbs/00_data.ipynb #read-splits
 def _read_splits(zf, path, names, mapped):
     "split -> grids, either from three members or from `images`, and a note where the split is ours."
     gone = [s for s in SPLITS if s not in names]
@@ -228,7 +221,6 @@ def _check_lengths(factors, splits, path):
             raise DatasetError(f"{path}: member '{split}_factors': expected {n:,} rows like {split!r}, "
                                f"found {len(drawn):,}")
 
-# %% ../nbs/00_data.ipynb #sha256
 def _unread_notes(names, used):
     "A sentence for each member that was left alone."
     notes = []

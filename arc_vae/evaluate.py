@@ -55,7 +55,8 @@ def learned_text(
 def _learning_reasons(learned):
     "Why training may have been for nothing: (verdict, reason) each."
     if learned is None or learned["interval"][1] < 0: return []
-    return [("untrained", f"training has not made it clearly better than its first weights were: {learned_text(learned)}")]
+    return [("untrained", "training has not made it clearly better than its first weights were: "
+                          f"{learned_text(learned)}")]
 
 def _code_reasons(test):
     "Why the code may be of no use: (verdict, reason) each."

@@ -67,7 +67,7 @@ def train_step(
     beta:float,                     # Weight of the rate
     grad_clip:float,                # Largest gradient norm
     generator:torch.Generator,      # Of the posterior sample
-    costs=loss_terms,                    # Maybe compiled
+    loss_terms=loss_terms,          # Maybe compiled
 )->Tensor:                          # [distortion and rate summed over the batch, gradient norm, B], on the device
     "One update of the weights, to which each process adds its share; ProcessLost before it where one of them is gone."
     vae.set_beta(beta)
@@ -75,7 +75,7 @@ def train_step(
     own = shard(n)  # the rows of this process
     noise = torch.randn(n, vae.latent_dim, generator=generator, device=x.device)[own]
     x = x[own]
-    d, r = costs(vae, x, noise)
+    d, r = loss_terms(vae, x, noise)
     opt.zero_grad()
     if len(x): (objective(d, r, beta)*(len(x)/n)).backward()
     sums = torch.stack([d.detach().sum(), r.detach().sum()])
@@ -94,7 +94,7 @@ def train_epoch(
     cfg:TrainConfig,            # Schedules, batch size, seed
     done:list=(),               # What train_step measured in the steps that were done before
     after=None,                 # Called after each step with what was measured so far, a list
-    costs=loss_terms,                # Maybe compiled
+    loss_terms=loss_terms,      # Maybe compiled
 )->Tensor:                      # What train_step measured, (steps, 4), on the CPU
     "Every grid once, in an order that depends on seed and epoch; from the middle where steps were done before."
     vae.train()
@@ -106,7 +106,7 @@ def train_epoch(
         for group in opt.param_groups: group["lr"] = lr_at(progress, cfg)
         x = take_batch(grids, order, epoch, step, cfg, vae.device)
         generator = rng("noise", cfg.seed, epoch, step, device=x.device)
-        measured.append(train_step(vae, opt, x, beta_at(progress, cfg), cfg.grad_clip, generator, costs))
+        measured.append(train_step(vae, opt, x, beta_at(progress, cfg), cfg.grad_clip, generator, loss_terms))
         if after: after(measured)
     return torch.stack(measured).cpu()
 
@@ -236,7 +236,7 @@ def _train_together(cfg, corpus, run_dir, say, resume, watch):
         say(line)
         if watch and line.startswith("epoch "): watch()
     settings = json.dumps(asdict(cfg) | dict(corpus=corpus.path))
-    launch(cfg.processes, "arc_vae.train.take_part", str(run_dir), settings, str(resume), say=tell)
+    launch(cfg.processes, "arc_vae.train.train_worker", str(run_dir), settings, str(resume), say=tell)
     return read_json(run_dir/"training.json")
 
 def train(

@@ -8,7 +8,7 @@ behind speed.md.
 pairs: preset `reference`, as the package trains it, as reference_loader.py does and as reference_pythae.py does: the
 same grids, networks, loss and batch size, each in a process of its own, in turns. A round is an epoch over the first
 --grids grids. Augmented, all three turn and recolor; plain, none does. All have the environment that `arc-vae train`
-sets for its kernel (see execute in arc_vae.cli), except where a row says that it has none of it. FOLDER holds pythae
+sets for its kernel (see arc_vae.apps.execute), except where a row says that it has none of it. FOLDER holds pythae
 (see reference_pythae.py); without pythae, its rows are left out.
 scaling: the package alone, all cells in turns in one process.
 processes: whole small trainings, with one process of one thread, one of two, and two of one, in turns; grids a second

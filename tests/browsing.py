@@ -39,7 +39,7 @@ def find_chromium():
 
 def write_notebook(run_dir, path):
     "A notebook that explores a run."
-    code = f"from arc_vae.explorer import explore\nexplorer = explore({str(run_dir)!r})\nexplorer"
+    code = f"from arc_vae.apps.explorer import explore\nexplorer = explore({str(run_dir)!r})\nexplorer"
     kernel = dict(name="python3", display_name="Python 3", language="python")
     cells = [nbformat.v4.new_code_cell(code)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=kernel)), path)

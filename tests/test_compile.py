@@ -6,7 +6,9 @@ from conftest import contents
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.random import rng
 from arc_vae.code.network import make_vae
-from arc_vae.train import compiled, loss_terms, make_config, small_run, train_epoch
+from arc_vae.infra.settings import maybe_compile
+from arc_vae.train import loss_terms, small_run, train_epoch
+from arc_vae.training.settings import make_config
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +23,14 @@ def trained(step_costs):
     grids = torch.from_numpy(make_grids(265)[0])
     vae = make_vae(seed=1)
     opt = torch.optim.Adam(vae.parameters(), cfg.lr)
-    return vae, torch.cat([train_epoch(vae, opt, grids, epoch, cfg, costs=step_costs) for epoch in range(3)])
+    return vae, torch.cat([train_epoch(vae, opt, grids, epoch, cfg, loss_terms=step_costs) for epoch in range(3)])
 
 
 def test_one_graph_for_each_size_of_batch():
     "aot_eager captures forward and backward for real, and leaves out the machine code, which takes a minute to make."
     said = []
     vae, measured = trained(loss_terms)
-    captured_vae, captured_measured = trained(compiled("aot_eager", said.append))
+    captured_vae, captured_measured = trained(maybe_compile(loss_terms, "aot_eager", said.append))
     assert not said
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert graphs == 2, "18 steps, each with another β and learning rate"
@@ -42,7 +44,7 @@ def test_what_cannot_be_compiled_trains_as_it_is(tmp_path):
     vae = make_vae("objects")
     x = torch.from_numpy(make_grids(20)[0])
     noise = torch.randn(20, 10, generator=rng("noise", 0))
-    step_costs = compiled("aot_eager", said.append)
+    step_costs = maybe_compile(loss_terms, "aot_eager", said.append)
     for _ in range(2): assert torch.equal(step_costs(vae, x, noise)[0], loss_terms(vae, x, noise)[0])
     assert len(said) == 1
     assert said[0].startswith("warning: torch.compile failed (")

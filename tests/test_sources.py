@@ -13,10 +13,18 @@ from density import density, mean
 from widget_state import with_state
 
 NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-ORDER = (
-    "data", "atomic", "objects", "entropy", "model", "code.codebook", "code.labels", "code.network", "code.operators",
-    "metrics.operators", "checkpoint", "track", "watch", "processes", "train", "evidence", "meaning", "failures",
-    "evaluate", "sweep", "jobs", "latent_viz", "explorer", "sample", "bench", "cli")
+ORDER = (  # a module imports only what comes before it
+    "infra.files", "infra.progress", "infra.distributed", "infra.tracking", "infra.settings", "infra.checkpoint",
+    "infra.runs", "infra.tables", "infra.rows", "infra.random",
+    "data", "corpus.objects", "corpus.generator", "corpus.writing", "corpus.entropy", "corpus.check", "corpus.arc",
+    "model", "code.codebook", "code.labels", "code.network", "code.operators", "code.pretrained",
+    "metrics.accuracy", "metrics.likelihood", "metrics.baselines", "metrics.disentanglement",
+    "metrics.object_errors", "metrics.novelty", "metrics.operators", "metrics.split",
+    "training.settings", "training.logging", "training.state", "train", "evaluate",
+    "report.figures", "report.text", "report.compare", "report.page", "report.live", "report.latent_map",
+    "latent_viz", "sample",
+    "apps.measure", "apps.bench", "apps.sweep", "apps.jobs", "apps.explorer", "apps.execute", "apps.cli")
+STORY = ("00_data", "01_model", "02_train", "03_evaluate", "04_latent_viz", "05_sample")
 RUNNABLE = {"02_train", "03_evaluate", "04_latent_viz", "05_sample"}
 
 
@@ -77,14 +85,49 @@ def test_parameters_cells_are_tagged_last_and_complete():
     assert known == {f.name for f in fields(TrainConfig)} | {"run_dir", "resume"}
 
 
+def module_and_imports(path):
+    "The module a notebook is exported to, what its exported cells import of the package, and what its demos do."
+    text = path.read_text(encoding="utf-8")
+    imports = {True: set(), False: set()}
+    for cell in nbformat.reads(text, as_version=4).cells:
+        if cell.cell_type != "code": continue
+        imports[is_exported(cell)] |= set(re.findall(r"from arc_vae\.([\w.]+) import", cell.source))
+    return re.search(r"#\| default_exp ([\w.]+)", text)[1], imports[True], imports[False]
+
+
 def test_modules_import_only_what_comes_before_them():
     for path in NOTEBOOKS:
-        text = path.read_text()
-        name = re.search(r"#\| default_exp ([\w.]+)", text)[1]
-        exported = [cell.source for cell in nbformat.reads(text, as_version=4).cells if is_exported(cell)]
-        used = set(re.findall(r"from arc_vae\.([\w.]+) import", "\n".join(exported)))
-        too_early = used - set(ORDER[:ORDER.index(name)])
+        name, exported, _ = module_and_imports(path)
+        too_early = exported - set(ORDER[:ORDER.index(name)])
         assert not too_early, f"{name} imports {too_early}"
+
+
+def test_rooms_keep_to_themselves():
+    "infra knows nothing else of ours, nothing knows apps; demos obey it too, and may look at the report."
+    for path in NOTEBOOKS:
+        name, exported, demos = module_and_imports(path)
+        room = name.split(".")[0]
+        rooms = {module.split(".")[0] for module in exported | demos}
+        if room == "infra": assert rooms <= {"infra"}, f"{name} imports {rooms}"
+        if room != "apps": assert "apps" not in rooms, name
+        late = {module for module in demos - set(ORDER[:ORDER.index(name) + 1])}
+        assert all(module.startswith("report.") for module in late), f"the demos of {name} import {late}"
+
+
+def test_six_notebooks_stand_in_front():
+    assert tuple(path.stem for path in sorted((ROOT/"nbs").glob("*.ipynb"))) == STORY
+
+
+def test_no_module_is_long():
+    for path in (ROOT/"arc_vae").rglob("*.py"):
+        if path.name == "_modidx.py": continue
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 350, path.name
+        public = re.search(r"__all__ = \[(.*?)\]", text, re.S)
+        assert public is None or len(re.findall(r"'[a-z]\w*'", public[1], re.I)) <= 30, path.name
+
+
+HEADLESS = tuple(name for name in ORDER if name not in ("apps.explorer", "apps.cli", "apps.execute"))
 
 
 def test_the_package_imports_without_notebooks_and_services():
@@ -97,9 +140,11 @@ import arc_vae
 vae = arc_vae.VAE
 from arc_vae.code import network
 from arc_vae.metrics import operators
-from arc_vae import atomic, checkpoint, data, entropy, evaluate, evidence, failures, jobs, latent_viz, meaning, model
-from arc_vae import processes, sample, sweep, track, train, watch
-assert data.picture(atomic.make_grids(2)[0]).ndim == 3
+from importlib import import_module
+for name in {HEADLESS}: import_module("arc_vae." + name)
+from arc_vae import data
+from arc_vae.corpus import generator
+assert data.render_grids(generator.make_grids(2)[0]).ndim == 3
 assert network.make_vae().reconstruct([[1]]).shape == (1, 16, 16)
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)

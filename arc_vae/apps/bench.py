@@ -127,8 +127,8 @@ def candidate_worker(
 )->Worker:                # Started
     "A process that trains one subject when it is asked to."
     settings = json.dumps(asdict(cfg))
-    call = f"arc_vae.bench.serve_subject({settings!r}, {str(grids_file)!r}, {int(steps)})"
-    return Worker(name, [sys.executable, "-c", f"import arc_vae.bench; {call}"], environment)
+    call = f"arc_vae.apps.bench.serve_candidate({settings!r}, {str(grids_file)!r}, {int(steps)})"
+    return Worker(name, [sys.executable, "-c", f"import arc_vae.apps.bench; {call}"], environment)
 
 # %% ../../nbs/apps/01_bench.ipynb #speed
 def speed(

@@ -237,7 +237,7 @@ def _one_after_another(trainings, done):
 def _side_by_side(trainings, done, jobs, cluster, options, logs):
     "Each training in a process of its own, here or on a cluster; ClickException names those that failed."
     from arc_vae.apps.jobs import run_local, run_cluster
-    command = [sys.executable, "-c", "import arc_vae.cli; arc_vae.cli.main()", "one"]
+    command = [sys.executable, "-c", "import arc_vae.apps.cli; arc_vae.apps.cli.main()", "one"]
     commands = {}
     for run_name, cfg in trainings.items():
         commands[run_name] = [*command, "--run", run_name, json.dumps(asdict(cfg))]
@@ -345,7 +345,7 @@ def explorer_notebook(
     path = run_dir/"explore.ipynb"
     if path.exists(): return path
     title = f"# {run_dir.name}\n\nRun the cell below (Shift+Enter)."
-    code = "from pathlib import Path\n\nfrom arc_vae.explorer import explore\n\nexplore(Path.cwd())"
+    code = "from pathlib import Path\n\nfrom arc_vae.apps.explorer import explore\n\nexplore(Path.cwd())"
     cells = [new_markdown_cell(title, id="what"), new_code_cell(code, id="explore")]
     kernel = dict(display_name="python3", language="python", name="python3")
     made = new_notebook(cells=cells, metadata=dict(kernelspec=kernel))

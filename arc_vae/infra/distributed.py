@@ -109,7 +109,7 @@ def handle_signals(
 class JobError(RuntimeError):
     "What went wrong in one of the processes, as it was said there."
 
-_CALL = "import arc_vae.infra.distributed as own; own.work()"
+_CALL = "import arc_vae.infra.distributed as own; own.worker_main()"
 
 def _torchrun(n, function, words, folder):
     "Start torchrun; its processes leave what went wrong in the folder."
@@ -127,7 +127,7 @@ def _torchrun(n, function, words, folder):
 
 def launch(
     n:int,           # Processes
-    function:str,    # Its full name, like 'arc_vae.train.take_part'
+    function:str,    # Its full name, like 'arc_vae.train.train_worker'
     *words:str,      # Its arguments, text
     say=print,       # Told each line that process 0 prints
 ):

@@ -15,7 +15,7 @@ import torch
 from ..infra.runs import read_evaluation, read_run
 from ..model import elbo
 from ..metrics.accuracy import accuracies_per_draw, bootstrap, bootstrap_weights, count_per_grid
-from .text import _widths
+from ..infra.tables import text_table
 
 # %% ../../nbs/report/02_compare.ipynb #judged-run
 class _Judged(NamedTuple):
@@ -80,10 +80,4 @@ def compare(
         values = [_level_text(key, run.value[key]) for run in runs]
         differences = [_difference_text(key, run, first) for run in others]
         rows.append((key, *values, *differences))
-    rows += _operator_rows(run_dirs)
-    width, *widths = _widths(rows)
-    text = []
-    for name, *figures in rows:
-        aligned = [figure.rjust(w) for figure, w in zip(figures, widths)]
-        text.append("  ".join([name.ljust(width), *aligned]))
-    return "\n".join(text)
+    return text_table([*rows, *_operator_rows(run_dirs)])

@@ -9,6 +9,7 @@ __all__ = ['report_rows', 'operator_rows', 'operator_facts', 'operator_limits', 
 # %% ../../nbs/report/01_text.ipynb #imports
 from ..metrics.accuracy import METRICS
 from ..evaluate import MIN_SKILL, TARGET, learned_text
+from ..infra.tables import text_table
 
 # %% ../../nbs/report/01_text.ipynb #figure-rows
 _SHARES = {
@@ -274,23 +275,15 @@ def report_limits(
         "Grids of more than 16×16 cells or 10 colors cannot be read."]
 
 # %% ../../nbs/report/01_text.ipynb #table
-def _widths(rows):
-    "The longest word of each column."
-    return [max(len(word) for word in column) for column in zip(*rows)]
-
 def format_report(
     metrics:dict,  # What metrics.json holds
 )->str:            # Lines of text
     "The key figures as a table, what else there is to know, and the verdict."
     rows = report_rows(metrics)
-    first, *middle, _ = _widths(rows)
-    text = []
-    for name, *figures, target in rows:
-        aligned = [figure.rjust(width) for figure, width in zip(figures, middle)]
-        text.append("  ".join([name.ljust(first), *aligned, target]).rstrip())
-    rows = operator_rows(metrics)
-    widths = _widths(rows) if rows else []
-    text += ["", *("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows)]
-    text += ["", *report_notes(metrics), f"verdict: {metrics['verdict']}"]
-    text += [f"  because {reason}" for reason in metrics["reasons"]]
-    return "\n".join(text)
+    operators = operator_rows(metrics)
+    parts = [
+        text_table(rows, left=(0, len(rows[0]) - 1)),
+        text_table(operators, left=range(len(operators[0]) if operators else 0)),
+        "\n".join([*report_notes(metrics), f"verdict: {metrics['verdict']}"])]
+    text = "\n\n".join(part for part in parts if part)
+    return text + "".join(f"\n  because {reason}" for reason in metrics["reasons"])
