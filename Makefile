@@ -20,7 +20,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 PIP    := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test explore lint notebooks clean
+.PHONY: help setup run test explore lint notebooks docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,10 +51,18 @@ explore: $(READY) ## open JupyterLab on the latent sliders of RUN
 lint: $(READY) ## only the style checks
 	$(BIN)/ruff check .
 
-notebooks: $(READY) ## after editing a notebook: export the package, clean the notebooks, drop widget state
-	$(BIN)/nbdev_export
-	$(BIN)/nbdev_clean
-	$(BIN)/python tests/widget_state.py
+notebooks: $(READY) ## after editing notebooks: execute those whose code changed, export the package, clean them all
+	$(BIN)/python tests/notebooks.py
+
+docs: $(VENV)/.docs ## the site: pages, notebooks as they are stored, and the API, into _docs/html
+	@rm -rf _docs
+	$(BIN)/sphinx-build -q -W --keep-going -d _docs/cache -c docs . _docs/html
+	@echo "open _docs/html/index.html"
+
+# Sphinx and its theme are needed for nothing else.
+$(VENV)/.docs: $(READY)
+	@$(PIP) -c constraints.txt --no-build-isolation -e '.[docs]'
+	@touch $@
 
 clean: ## remove the environment (runs in outputs/ stay)
 	rm -rf $(VENV)

@@ -10,6 +10,7 @@ ini.read(here / "settings.ini")
 cfg = ini["DEFAULT"]
 extras = {name: cfg[f"{name}_requirements"].split() for name in ("notebook", "arc", "cluster", "dev")}
 extras["all"] = sum(extras.values(), [])
+extras["docs"] = cfg["docs_requirements"].split()  # only `make docs` needs them
 
 setup(
     name=cfg["lib_name"],
@@ -18,8 +19,6 @@ setup(
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author=cfg["author"],
-    author_email=cfg["author_email"],
-    url=cfg["git_url"],
     license="Apache-2.0",
     keywords=cfg["keywords"],
     packages=find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]),

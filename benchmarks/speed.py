@@ -33,7 +33,7 @@ import torch
 from arc_vae.corpus.generator import make_grids
 from arc_vae.apps.measure import prepare, train_round, using_threads
 from arc_vae.apps.bench import Worker, alternate, paired_ratio, serve, speed
-from arc_vae.apps.execute import _ENVIRONMENT
+from arc_vae.apps.execute import KERNEL_ENVIRONMENT
 from arc_vae.data import load_corpus
 from arc_vae.training.settings import make_config
 from arc_vae.train import train
@@ -43,7 +43,7 @@ HERE = Path(__file__).resolve().parent
 BATCH = 128
 BATCHES = (64, 128, 256, 512, 1024, 2048)
 PRESETS = ("default", "long", "reference")
-BARE = dict.fromkeys(_ENVIRONMENT)  # none of it
+BARE = dict.fromkeys(KERNEL_ENVIRONMENT)  # none of it
 
 
 class Subject(NamedTuple):
@@ -140,7 +140,7 @@ def answer_cells(file, cells):
 def started(stack, name, call, environment):
     "A worker in which a function of this file answers."
     code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import speed; speed.{call}"
-    of_kernel = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
+    of_kernel = {name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()}
     worker = Worker(name, [sys.executable, "-c", code], of_kernel | dict(TQDM_DISABLE="1") | environment)
     return stack.enter_context(worker)
 

@@ -19,7 +19,7 @@ import torch
 from ..infra.files import subprocess_env
 from ..infra.settings import pick_device
 from ..training.settings import TrainConfig, make_config
-from .measure import evaluate_round, matrix_peak, prepare, step_work, candidate_config, train_round
+from .measure import candidate_config, evaluate_round, matrix_peak, prepare, step_work, train_round
 
 # %% ../../nbs/apps/01_bench.ipynb #bencherror
 class BenchError(ValueError):
