@@ -26,13 +26,13 @@ from .corpus.entropy import entropy_bound, scene_cost
 from .model import VAE, encode_decode
 from .code.network import make_vae
 from .code.pretrained import load
-from .metrics.likelihood import N_LIKELIHOOD, likelihood, latent_usage
+from .metrics.likelihood import N_LIKELIHOOD, latent_usage, likelihood
 from .metrics.baselines import MAX_TRAIN_GRIDS
 from .metrics.disentanglement import MIN_SAMPLES, disentanglement
 from .metrics.object_errors import by_factor, object_errors
 from .metrics.novelty import interpolation_validity
 from .metrics.operators import readiness
-from .metrics.split import evaluate_split, metrics_of, metrics_on_arc, metrics_of_grids, without_leakage
+from .metrics.split import evaluate_split, metrics_of, metrics_of_grids, metrics_on_arc, without_leakage
 from .training.logging import track_evaluation
 
 # %% ../nbs/03_evaluate.ipynb #x-target-min-use-min-skill
@@ -186,7 +186,7 @@ def interpolation_metrics(
     n, latent_dim = min(N_LIKELIHOOD, len(mu)), mu.shape[1]
     ends = dict(
         test_grids=mu[:N_LIKELIHOOD],
-        prior_draws=torch.randn(n, latent_dim, generator=rng("sample", seed, 3)))
+        prior_draws=torch.randn(n, latent_dim, generator=rng("lines", seed)))
     if factors is not None:
         one_object = torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)
         codes = mu[one_object][:N_LIKELIHOOD]
@@ -208,7 +208,7 @@ def _test_metrics(vae, corpus, seed, k, say):
         cost = scene_cost(arrays["x"][:N_LIKELIHOOD], factors[:N_LIKELIHOOD])
         test["likelihood"]["generator"] = entropy_bound(cost)
     say("  use of the code, grids seen before, straight lines")
-    test["code"] = latent_usage(vae, x, mu, logvar, rng("evaluate", seed, 1), N_LIKELIHOOD)
+    test["code"] = latent_usage(vae, x, mu, logvar, rng("usage", seed), N_LIKELIHOOD)
     test["unseen"] = without_leakage(train, arrays)
     fates = object_errors(arrays["x"], arrays["pred"])
     test["failures"] = dict(objects=fates["objects"], **fates["counts"])

@@ -194,7 +194,7 @@ def figure_neighbors(
     e = read_evaluation(run_dir)
     (config,) = read_run(run_dir, "config")
     x, mu = e["x"], e["mu"]
-    own = torch.randperm(len(x), generator=rng("picture", config["seed"], 6))[:n].numpy()
+    own = torch.randperm(len(x), generator=rng("neighbors", config["seed"]))[:n].numpy()
     in_z = np.stack([np.linalg.norm(mu - mu[i], axis=1) for i in own])
     in_cells = np.stack([(x != x[i]).sum((1, 2)) for i in own])
     fig, axes = _rows(len(own), 9.6, 3, 1.22, width_ratios=[1, k, k])
@@ -230,7 +230,7 @@ def figure_interpolations(
     e = read_evaluation(run_dir)
     (config,) = read_run(run_dir, "config")
     vae = load(run_dir)
-    drawn = torch.randperm(len(e["x"]), generator=rng("picture", config["seed"], 4)).tolist()
+    drawn = torch.randperm(len(e["x"]), generator=rng("interpolate", config["seed"])).tolist()
     pairs = max(1, min(pairs, len(drawn)//2))
     fig, axes = _rows(pairs, 9.6)
     between = [f"{k}/{steps - 1}" for k in range(1, steps - 1)]

@@ -174,7 +174,7 @@ def figure_histograms(
 def _fitted_samples(vae, grids, n, seed):
     "Decoded draws of a Gaussian and of a mixture fitted to the codes of grids, and how many codes those were."
     mean, sd = (v.cpu() for v in vae.encode(grids, scales=True))
-    codes = mean + sd*torch.randn(mean.shape, generator=rng("sample", seed, 2))
+    codes = mean + sd*torch.randn(mean.shape, generator=rng("codes", seed))
     sets = {}
     for name, parts in dict(gaussian=1, mixture=N_COMPONENTS).items():
         z = sample_gmm(codes, min(parts, len(codes)), n, seed)

@@ -17,18 +17,18 @@ from torch import Tensor, nn
 
 from .infra.files import remove_temp_files
 from .infra.progress import Progress
-from .infra.distributed import ProcessLost, all_reduce_gradients, all_reduce, launch, rank, shard, world_size
+from .infra.distributed import ProcessLost, all_reduce, all_reduce_gradients, launch, rank, shard, world_size
 from .infra.tracking import Tracker
 from .infra.settings import maybe_compile, pick_device
 from .infra.checkpoint import STATES
-from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, open_run, read_json, read_log, check_unused
+from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, check_unused, open_run, read_json, read_log
 from .infra.runs import run_lock
 from .infra.random import rng
 from .data import GridCorpus, augment
 from .corpus.check import corpus_report, describe
-from .model import VAE, distortion, gaussian_kl, objective, rate, reparameterize, encode_decode
+from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize
 from .metrics.accuracy import accuracies, count_correct
-from .training.settings import TrainConfig, beta_at, print_run_header, lr_at, make_config, open_corpus
+from .training.settings import TrainConfig, beta_at, lr_at, make_config, open_corpus, print_run_header
 from .training.logging import epoch_line, track_epoch
 from .training.state import Diverged, _after_step, begin_training, _epoch_record, grids_by_epoch
 from .training.state import write_status
@@ -123,7 +123,7 @@ def validate(
     d = sent["distortion"].double().mean().item()
     r = sent["rate"].double().mean().item()
     kl_per_dim = gaussian_kl(sent["mu"], sent["logvar"]).double().mean(0).tolist()
-    found = dict(distortion=d, rate=r, elbo=-(d + r), objective=d + beta_at(cfg.epochs, cfg)*r, kl_per_dim=kl_per_dim)
+    found = dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + beta_at(cfg.epochs, cfg)*r, kl_per_dim=kl_per_dim)
     right = accuracies(count_correct(sent["pred"], grids.cpu()))
     return found | {name: right[name] for name in _VALIDATED}
 

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 # %% ../../nbs/infra/09_random.ipynb #rng
-PURPOSES = ("init", "order", "augment", "noise", "validate", "evaluate", "sample", "picture")
+PURPOSES = (  # new ones come last: their places are part of each stream
+    "init", "order", "augment", "noise", "validate", "evaluate", "sample", "picture",
+    "likelihood", "usage", "lines", "perturb", "compose", "codes", "densities", "neighbors", "interpolate")
 
 def rng(
     purpose:str,         # One of PURPOSES: streams of different purposes are independent

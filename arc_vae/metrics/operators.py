@@ -169,7 +169,7 @@ def noise_changes(
     scales=(.02, .05),      # Standard deviations of the noise
 )->dict:                    # scale -> cells changed a grid
     "Cells that differ once noise was added to all numbers."
-    back, unit = vae.decode(z), torch.randn(z.shape, generator=rng("noise", seed)).to(z.device)
+    back, unit = vae.decode(z), torch.randn(z.shape, generator=rng("perturb", seed)).to(z.device)
     return {f"{s:g}": (vae.decode(z + s*unit) != back).flatten(1).sum(1).double().mean().item() for s in scales}
 
 # %% ../../nbs/metrics/06_operators.ipynb #compose
@@ -179,7 +179,7 @@ def compose_randomly(
     seed:int=0,     # Of what is done
 )->Tensor:          # uint8 (N, 16, 16)
     "Grids after random operations, one after the other."
-    draw = rng("picture", seed, depth)
+    draw = rng("compose", seed, depth)
     for _ in range(depth):
         by = torch.randint(-4, 5, (2,), generator=draw).tolist()
         color = torch.cat([torch.zeros(1, dtype=torch.long), torch.randperm(9, generator=draw) + 1])

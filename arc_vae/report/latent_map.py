@@ -227,7 +227,7 @@ def _posterior_sample(
     seed:int,    # Of the run
 )->np.ndarray:   # z, (N, D)
     "A draw from the posterior of each test grid."
-    noise = torch.randn(e["mu"].shape, generator=rng("picture", seed, 5)).numpy()
+    noise = torch.randn(e["mu"].shape, generator=rng("densities", seed)).numpy()
     return e["mu"] + np.exp(e["logvar"]/2)*noise
 
 # %% ../../nbs/report/05_latent_map.ipynb #draw-densities

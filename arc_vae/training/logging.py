@@ -15,6 +15,7 @@ from ..infra.tracking import Tracker
 from ..infra.random import rng
 from ..data import GridCorpus, render_grids
 from ..model import VAE
+from ..metrics.likelihood import active_dims
 from .settings import TrainConfig, beta_at
 
 # %% ../../nbs/training/01_logging.ipynb #epoch-line
@@ -58,7 +59,7 @@ def _epoch_curves(e):
     kl = e["val_kl_per_dim"]
     curves = {"epoch": e["epoch"], "beta": e["beta"], "lr": e["lr"]}
     for name in ("grids_per_second", "seconds", "seconds_left"): curves[f"sys/{name}"] = e[name]
-    curves["latent/active_dims"] = sum(v > .05 for v in kl)
+    curves["latent/active_dims"] = active_dims(torch.tensor(kl))
     for i, v in enumerate(kl): curves[f"latent/kl_z{i}"] = v
     for name, value in e.items():
         if name.startswith(("train_", "val_")) and isinstance(value, float): curves[name.replace("_", "/", 1)] = value

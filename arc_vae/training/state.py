@@ -22,7 +22,7 @@ from ..infra.checkpoint import read_checkpoint, save_checkpoint
 from ..infra.runs import write_log
 from ..data import GridCorpus
 from ..corpus.generator import fresh_epochs
-from ..model import VAE
+from ..model import VAE, elbo
 from ..code.network import make_vae
 from .settings import TrainConfig, beta_at, lr_at
 from .logging import summarize
@@ -234,7 +234,7 @@ def _epoch_record(epoch, measured, val, seconds, spent, cfg):
     record = dict(
         epoch=epoch + 1, epochs=cfg.epochs, step=(epoch + 1)*len(measured),
         beta=beta_at(epoch + 1, cfg), lr=lr_at(epoch + 1, cfg),
-        train_distortion=d/n, train_rate=r/n, train_elbo=-(d + r)/n,
+        train_distortion=d/n, train_rate=r/n, train_elbo=elbo(d, r)/n,
         train_objective=(d + beta_at(cfg.epochs, cfg)*r)/n, grad_norm=norm/len(measured))
     for name, value in val.items(): record[f"val_{name}"] = value
     left = spent/(epoch + 1)*(cfg.epochs - epoch - 1)
