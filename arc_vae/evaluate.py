@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['TARGET', 'MIN_USE', 'MIN_SKILL', 'learned_text', 'verdict', 'untrained_model', 'learned_metrics', 'run_corpus',
-           'phase_metrics', 'interpolation_metrics', 'evaluate']
+           'phase_metrics', 'interpolation_metrics', 'evaluate', 'demo_run']
 
 # %% ../nbs/03_evaluate.ipynb #imports
-import math
+import getpass, hashlib, math, os, shutil, tempfile
 from pathlib import Path
 
+import filelock
 import numpy as np
 import torch
 from torch import Tensor
 
+import arc_vae
 from .infra.files import write_atomic, write_json
 from .infra.progress import Progress
 from .infra.tracking import Tracker
@@ -34,6 +36,7 @@ from .metrics.novelty import interpolation_validity
 from .metrics.operators import readiness
 from .metrics.split import evaluate_split, metrics_of, metrics_of_grids, metrics_on_arc, without_leakage
 from .training.logging import track_evaluation
+from .train import small_run
 
 # %% ../nbs/03_evaluate.ipynb #x-target-min-use-min-skill
 TARGET = .90     # Pixel accuracy that the specification asks for
@@ -287,3 +290,28 @@ def evaluate(
     with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track:
         track_evaluation(track, metrics, arrays)
     return metrics
+
+# %% ../nbs/03_evaluate.ipynb #demo-run
+def _sources_hash():
+    "A hash of the package's sources."
+    digest = hashlib.sha256()
+    for path in sorted(Path(arc_vae.__file__).parent.rglob("*.py")): digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+def demo_run(
+    run_dir="",           # A run folder; empty: ARC_VAE_RUN, else a small run
+    evaluated:bool=True,  # Whether the small run is to have been evaluated
+)->tuple:                 # Path of the folder, and whether it is a copy to do with as one likes
+    "A run to show: the one asked for, or a copy of a small one that is trained once and kept in the temporary folder."
+    run_dir = run_dir or os.environ.get("ARC_VAE_RUN", "")
+    if run_dir: return Path(run_dir), False
+    kept = Path(tempfile.gettempdir())/f"arc_vae-demo-{getpass.getuser()}-{_sources_hash()}"
+    kept.mkdir(exist_ok=True)
+    with filelock.FileLock(kept/"lock"):
+        if not (kept/"small"/"metrics.json").exists():
+            shutil.rmtree(kept/"small", ignore_errors=True)
+            evaluate(small_run(kept/"small"), "cpu", "disabled", say=lambda line: None, k=2)
+    copy = Path(tempfile.mkdtemp())/"small"
+    left_out = () if evaluated else ("metrics.json", "evaluation.npz")
+    shutil.copytree(kept/"small", copy, ignore=shutil.ignore_patterns("*lock", *left_out))
+    return copy, True

@@ -121,14 +121,16 @@ def _train(run_dir, how, number, changes, answer):
         if name.startswith("WANDB_"): del os.environ[name]
     os.environ["HOME"] = str(run_dir.parent)
     from arc_vae import train
-    train.LOCK_SECONDS = .2
+    from arc_vae.infra import runs
+    from arc_vae.training.settings import resumed_config
+    runs.LOCK_SECONDS = .2
     hurt(train, run_dir, how, number)
     resume = (run_dir/"config.json").exists()
     said, first_step = [], []
     start = time.monotonic()
     at_call(train, "train_step", 0, lambda: first_step.append(time.monotonic() - start))
     try:
-        if resume: cfg = train.resumed_config(run_dir, **changes)
+        if resume: cfg = resumed_config(run_dir, **changes)
         else: cfg = train.make_config("tiny", **SMALL | changes)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             result = train.train(cfg, run_dir, say=said.append, resume=resume)

@@ -14,6 +14,7 @@ import torch
 from conftest import contents
 
 from arc_vae import data
+from arc_vae.corpus import check
 from arc_vae.corpus.generator import fresh_epochs, fresh_grids, make_grids
 from arc_vae.corpus.writing import make_corpus, make_shards
 from arc_vae.infra.files import DatasetError
@@ -147,7 +148,7 @@ def test_numbers_do_not_depend_on_the_chunk(made, tmp_path, monkeypatch):
     np.savez(tmp_path/"bad.npz", train=grids, val=grids[:9], test=grids[:9])
     messages = []
     for chunk in (data.CHUNK, 7, 1):
-        monkeypatch.setattr(data, "CHUNK", chunk)
+        for module in (data, check): monkeypatch.setattr(module, "CHUNK", chunk)
         assert corpus_report(corpus) == report
         with pytest.raises(DatasetError) as e:
             load_corpus(tmp_path/"bad.npz")

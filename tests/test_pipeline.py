@@ -544,7 +544,8 @@ def test_a_stage_can_be_run_again_alone(smoke):
         done = command("arc-vae", stage, "--run", "smoke", "--wandb", "disabled", cwd=smoke.parents[1])
         assert done.returncode == 0, done.stdout
     after = contents(smoke)
-    for name in ("metrics.json", "evaluation.npz", "samples.npz", "checkpoints/vae_best.pth", "figures/errors.png"):
+    for name in ("metrics.json", "evaluation.npz", "latent.npz", "samples.npz", "samples.json", "report.html",
+                 "checkpoints/vae_best.pth", "figures/errors.png", "figures/latent_map.png", "figures/samples.png"):
         assert after[name] == before[name], name
 
 
