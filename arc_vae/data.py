@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .infra.files import READ_ERRORS, MAX_MEMBERS, DatasetError, file_sha256, did_you_mean, read_member, _short
+from .infra.files import MAX_MEMBERS, READ_ERRORS, DatasetError, did_you_mean, file_sha256, read_member
+from .infra.files import short_error
 from .infra.rows import ConcatRows, free_bytes
 
 # %% ../nbs/00_data.ipynb #x-grid-16-rows-and-columns-of-a-grid
@@ -248,7 +249,7 @@ def _load(path, mapped, read):
         raise DatasetError(f"{path}: no permission to read it") from None
     except READ_ERRORS as e:
         raise DatasetError(f"{path}: expected an .npz file of numpy, found something else or a damaged one "
-                           f"({_short(e)})") from None
+                           f"({short_error(e)})") from None
     for split, grids in splits.items():
         _check_values(grids, path, split)
     _check_lengths(factors, splits, path)
@@ -308,7 +309,7 @@ def load_corpus(
         raise DatasetError(f"{path}: no permission to read it") from None
     except OSError as e:
         raise DatasetError(f"{path}: expected an .npz file or a folder of them, it cannot be looked at "
-                           f"({_short(e)})") from None
+                           f"({short_error(e)})") from None
     done = 0
     def read(n):
         nonlocal done

@@ -30,7 +30,7 @@ from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective,
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, lr_at, make_config, open_corpus, print_run_header
 from .training.logging import epoch_line, track_epoch
-from .training.state import Diverged, _after_step, begin_training, _epoch_record, grids_by_epoch
+from .training.state import Diverged, check_and_save, begin_training, epoch_record, grids_by_epoch
 from .training.state import write_status
 
 # %% ../nbs/02_train.ipynb #take-batch
@@ -148,7 +148,7 @@ def fit(
 
     def after_step(measured):
         state.measured = measured
-        _after_step(state, cfg, asked)
+        check_and_save(state, cfg, asked)
         if writes: progress(len(measured), steps)
 
     write_status(run_dir, state, "interrupted")  # which is what it is should nobody write anything else
@@ -160,7 +160,7 @@ def fit(
                 measured = train_epoch(state.vae, state.opt, grids, epoch, cfg, state.measured, after_step, step_costs)
                 seconds = (time.monotonic() - began)*steps/max(1, steps - done)  # as if nothing had been done before
                 validation = validate(state.vae, corpus.val, cfg)
-                record = _epoch_record(epoch, measured, validation, seconds, state.seconds(), cfg)
+                record = epoch_record(epoch, measured, validation, seconds, state.seconds(), cfg)
                 state.log.append(record)
                 state.measured = []
                 record["best"], stop = state.judge(cfg)

@@ -15,7 +15,7 @@ import click
 
 import arc_vae
 from .execute import KERNEL_ENVIRONMENT, existing_run, run_path
-from .stages import _all_settings, changes_from, config_from, evaluate_stage, one_after_another
+from .stages import all_settings, changes_from, config_from, evaluate_stage, one_after_another
 from .stages import parse_numbers, prepare_run, sample_stage, side_by_side, train_and_evaluate
 from .stages import train_stage
 
@@ -78,7 +78,7 @@ _wandb_option = click.option("--wandb", default="auto", show_default=True,
               help="Go on with a run that was stopped or killed; --set epochs=60 may come with it.")
 def train(preset, corpus, name, settings, words, processes, resume):
     "Train a model (notebook 02) into outputs/RUN. FIELD=VALUE is the same as --set FIELD=VALUE."
-    settings = _all_settings(settings, words, processes)
+    settings = all_settings(settings, words, processes)
     if not resume: return train_stage(*prepare_run(preset, corpus, name, settings))
     from arc_vae.training.settings import resumed_config
     if name or corpus:
@@ -115,7 +115,7 @@ def sample(name, n, seed, device, wandb):
 def run(preset, corpus, name, settings, words, processes):
     "Train, evaluate and sample: all notebooks, one run folder. FIELD=VALUE is the same as --set FIELD=VALUE."
     from arc_vae.infra.runs import read_run
-    cfg, path = prepare_run(preset, corpus, name, _all_settings(settings, words, processes))
+    cfg, path = prepare_run(preset, corpus, name, all_settings(settings, words, processes))
     train_stage(cfg, path)
     evaluate_stage(path, cfg.device, cfg.wandb)
     sample_stage(path, 1000, cfg.seed, cfg.device, cfg.wandb)

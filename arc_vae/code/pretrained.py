@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ..infra.files import file_sha256
-from ..infra.checkpoint import EXPORTED, PHASES, START, STATES, CheckpointError, load_weights, _part
+from ..infra.checkpoint import EXPORTED, PHASES, START, STATES, CheckpointError, load_weights, half_of
 from ..infra.checkpoint import read_checkpoint
 from ..model import VAE
 from .network import NETWORKS, make_vae
@@ -63,7 +63,7 @@ def _inspect(path, kind, hashes):
     "'whole', or what is wrong with one checkpoint."
     try:
         found = read_checkpoint(path, kind)
-        load_weights(_part(_fresh(found, path), kind), found["state_dict"], path)
+        load_weights(half_of(_fresh(found, path), kind), found["state_dict"], path)
     except CheckpointError as error: return str(error)
     sha256 = file_sha256(path)
     if hashes.get(path.name, sha256) == sha256: return "whole"

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHECK_STEPS', 'Diverged', 'Interrupted', 'save_state', 'keep_epoch', 'read_state', 'restore_state', 'check_finite',
-           'early_stopping', 'grids_by_epoch', 'make_optimizer', 'TrainState', 'begin_training', 'write_status']
+           'early_stopping', 'grids_by_epoch', 'make_optimizer', 'TrainState', 'begin_training', 'check_and_save',
+           'epoch_record', 'write_status']
 
 # %% ../../nbs/training/02_state.ipynb #imports
 import math, time
@@ -210,7 +211,11 @@ def begin_training(
 # %% ../../nbs/training/02_state.ipynb #after-step
 CHECK_STEPS = 10  # steps between looks at whether all numbers are still finite
 
-def _after_step(state, cfg, asked):
+def check_and_save(
+    state:TrainState,  # As a step has left it
+    cfg:TrainConfig,   # save_minutes
+    asked:list,        # From catch_signals
+):
     "Look whether numbers explode, save where it is time; Interrupted once a signal has asked and the state is saved."
     steps = len(state.measured)
     due = rank() == 0 and (asked or time.monotonic() - state.saved >= 60*cfg.save_minutes)
@@ -224,7 +229,14 @@ def _after_step(state, cfg, asked):
                           "the state is saved, --resume goes on from here")
 
 # %% ../../nbs/training/02_state.ipynb #epoch-record
-def _epoch_record(epoch, measured, val, seconds, spent, cfg):
+def epoch_record(
+    epoch:int,         # Counted from 0
+    measured:Tensor,   # From train_epoch
+    val:dict,          # From validate
+    seconds:float,     # That the epoch took
+    spent:float,       # Seconds since training began
+    cfg:TrainConfig,   # Schedules
+)->dict:               # A line of log.jsonl
     "The flat record of one epoch; Diverged where a number is not finite."
     check_finite(measured, epoch)
     if not math.isfinite(val["distortion"] + val["rate"]):
