@@ -1,0 +1,149 @@
+"""Seconds of training until a stated quality, over seeds: the command behind speed.md's first table.
+
+    python benchmarks/time_to_quality.py --corpus outputs/corpus/atomic-100000-seed0.npz fast reference
+
+Only training counts: what is fitted before the first step and the steps themselves, not reading the corpus and not
+looking at the validation split, which is done after fitting and then after every --every seconds. Each target is a set
+of figures that have to be reached together, on the validation split at the means of the posteriors; `objective` is
+D + 2R, a sample's. Beside the candidates stands the nearest training grid, a table that costs no training at all.
+Every run appends a line to time_to_quality.jsonl.
+"""
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from arc_vae.code.network import make_vae
+from arc_vae.data import load_corpus
+from arc_vae.infra.random import rng
+from arc_vae.infra.tables import markdown_table
+from arc_vae.metrics.accuracy import accuracies, count_correct
+from arc_vae.metrics.baselines import nearest_grids
+from arc_vae.train import take_batch, train_step, validate
+from arc_vae.training.settings import beta_at, lr_at, make_config
+from arc_vae.training.state import make_optimizer
+
+HERE = Path(__file__).parent
+TARGETS = {  # name -> figures that have to be reached together
+    "colored 78 %, exact 17 %": dict(foreground_accuracy=.78, exact_match=.17),
+    "colored 84 %, exact 39 %": dict(foreground_accuracy=.84, exact_match=.39),
+    "D + 2R 82": dict(objective=82.)}
+
+
+def reaches(figures, target):
+    "Whether all figures of a target are reached; the objective is the better the lower."
+    return all(figures[name] <= bound if name == "objective" else figures[name] >= bound
+               for name, bound in target.items())
+
+
+class Stopwatch:
+    "Seconds that were spent inside `with`."
+    def __init__(self): self.seconds = 0.
+
+    def __enter__(self): self.began = time.perf_counter()
+
+    def __exit__(self, *error): self.seconds += time.perf_counter() - self.began
+
+
+def steps_of(vae, cfg, grids):
+    "Trains one step each time it is asked, through the schedule of the settings."
+    opt = make_optimizer(vae, cfg)
+    steps = math.ceil(len(grids)/cfg.batch_size)
+    for epoch in range(cfg.epochs):
+        order = torch.randperm(len(grids), generator=rng("order", cfg.seed, epoch))
+        for step in range(steps):
+            progress = epoch + step/steps
+            for group in opt.param_groups: group["lr"] = lr_at(progress, cfg)
+            x = take_batch(grids, order, epoch, step, cfg)
+            generator = rng("noise", cfg.seed, epoch, step)
+            yield train_step(vae.train(), opt, x, beta_at(progress, cfg), cfg.grad_clip, generator)
+
+
+def look(vae, cfg, grids):
+    "The figures of the validation split at the final beta, whatever beta is now."
+    beta = beta_at(cfg.epochs, cfg)
+    vae.set_beta(beta)
+    found = validate(vae, grids, cfg)
+    return {name: found[name] for name in ("foreground_accuracy", "exact_match", "objective")}
+
+
+def run(cfg, corpus, every, limit):
+    "Train until all targets are reached, or the schedule or the time ends; seconds to each, and the last figures."
+    watch = Stopwatch()
+    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed)
+    with watch: vae.fit(corpus.train, say=lambda line: None)
+    reached, course = {}, []
+
+    def note():
+        figures = look(vae, cfg, corpus.val)
+        course.append(dict(seconds=watch.seconds, **figures))
+        for name, target in TARGETS.items():
+            if name not in reached and reaches(figures, target): reached[name] = watch.seconds
+
+    note()
+    steps = steps_of(vae, cfg, corpus.train)
+    seen = watch.seconds
+    while len(reached) < len(TARGETS) and watch.seconds < limit:
+        with watch: measured = next(steps, None)
+        if measured is None: break
+        if watch.seconds - seen >= every:
+            note()
+            seen = watch.seconds
+    if course[-1]["seconds"] < watch.seconds: note()
+    return dict(preset=cfg.preset, seed=cfg.seed, threads=cfg.threads, fitted=course[0], last=course[-1],
+                reached=reached, course=course)
+
+
+def spread(values):
+    "Median, least and most of some seconds; how many of how many reached the target where not all did."
+    found = sorted(value for value in values if value is not None)
+    if not found: return "never"
+    text = f"{median(found):.1f} s ({found[0]:.1f}–{found[-1]:.1f})"
+    return text if len(found) == len(values) else f"{text}, {len(found)} of {len(values)}"
+
+
+def table(records, nearest):
+    "A row for each preset and number of threads."
+    rows = [("preset", "threads", "seeds", *TARGETS, "last look: colored, exact, D + 2R")]
+    for preset, threads in dict.fromkeys((r["preset"], r["threads"]) for r in records):
+        runs = [r for r in records if (r["preset"], r["threads"]) == (preset, threads)]
+        times = [spread([r["reached"].get(name) for r in runs]) for name in TARGETS]
+        last = [median(r["last"][name] for r in runs) for name in ("foreground_accuracy", "exact_match", "objective")]
+        rows.append((f"`{preset}`", str(threads), str(len(runs)), *times,
+                     f"{last[0]:.1%}, {last[1]:.1%}, {last[2]:.1f} after "
+                     f"{median(r['last']['seconds'] for r in runs):.0f} s"))
+    rows.append(("nearest training grid", "", "", *["never"]*len(TARGETS),
+                 f"{nearest['foreground_accuracy']:.1%}, {nearest['exact_match']:.1%}"))
+    return markdown_table(rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("presets", nargs="*", default=["fast"])
+    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--seeds", type=int, default=10, help="how many (default 10)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--every", type=float, default=5, help="seconds between looks (default 5)")
+    parser.add_argument("--limit", type=float, default=120, help="seconds of training at most (default 120)")
+    args = parser.parse_args()
+    corpus = load_corpus(args.corpus)
+    nearest = accuracies(count_correct(corpus.train[nearest_grids(corpus.train, corpus.val)[0]], corpus.val))
+    records = []
+    for seed in range(args.seeds):  # presets and threads in turns, so that a slow hour is everybody's
+        for preset in args.presets:
+            for threads in args.threads:
+                torch.set_num_threads(threads)
+                cfg = make_config(preset, seed=seed, threads=threads)
+                records.append(run(cfg, corpus, args.every, args.limit))
+                with open(HERE/"time_to_quality.jsonl", "a", encoding="utf-8") as f:
+                    f.write(json.dumps(records[-1]) + "\n")
+                print(f"seed {seed}, {preset}, {threads} threads: {records[-1]['reached']}", flush=True)
+    print(table(records, nearest))
+
+
+if __name__ == "__main__":
+    main()
