@@ -7,7 +7,7 @@ __all__ = ['GRID', 'N_COLORS', 'SPLITS', 'PALETTE', 'MEMBERS', 'CHUNK', 'SYMMETR
            'GridCorpus', 'split_80_10_10', 'load_corpus', 'augment']
 
 # %% ../nbs/00_data.ipynb #imports
-import hashlib, warnings, zipfile
+import difflib, hashlib, warnings, zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .infra.files import MAX_MEMBERS, READ_ERRORS, DatasetError, did_you_mean, file_sha256, read_member
-from .infra.files import short_error
+from .infra.files import MAX_MEMBERS, READ_ERRORS, DatasetError, file_sha256, read_member, short_error
 from .infra.rows import ConcatRows, free_bytes
 
 # %% ../nbs/00_data.ipynb #x-grid-16-rows-and-columns-of-a-grid
@@ -87,14 +86,19 @@ def show_grids(
 # %% ../nbs/00_data.ipynb #n-dims
 def _n_dims(grids):
     "Dimensions of an array, or of lists in lists by the first of each."
-    if hasattr(grids, "ndim"): return grids.ndim
-    if isinstance(grids, (list, tuple)) and len(grids): return 1 + _n_dims(grids[0])
+    holds_others = isinstance(grids, (list, tuple)) or getattr(grids, "dtype", None) == object and grids.ndim
+    if hasattr(grids, "ndim") and not holds_others: return grids.ndim
+    if holds_others and len(grids): return 1 + _n_dims(grids[0])
     return 0
 
 def _array_of(grid):
     "One grid as an array; ValueError where its rows differ in length."
+    if isinstance(grid, Tensor):
+        if grid.dtype == torch.bfloat16: grid = grid.float()  # numpy has no such type
+        return grid.detach().cpu().numpy()
     try:
-        return np.asarray(grid.detach().cpu() if isinstance(grid, Tensor) else grid)
+        array = np.asarray(grid)
+        return np.array(array.tolist()) if array.dtype == object else array
     except ValueError as e:
         raise ValueError(f"not a grid: rows of different lengths ({e})") from None
 
@@ -112,7 +116,7 @@ def as_grids(
     grids,     # One grid or many: lists, numpy or torch; each at most 16x16, integers in [0, 9]
 )->Tensor:     # uint8 (N, 16, 16)
     "Bring grids of any kind to one shape, warning where they are padded; ValueError names what is not a grid."
-    if isinstance(grids, Tensor): grids = grids.detach().cpu().numpy()
+    if isinstance(grids, Tensor): grids = _array_of(grids)
     n_dims = _n_dims(grids)
     if n_dims not in (2, 3):
         raise ValueError(f"expected a grid (rows, columns) or a list of grids, found {n_dims} dimensions")
@@ -188,7 +192,8 @@ def _read_splits(zf, path, names, mapped):
         return split_80_10_10(images, path), ["only 'images' found: split 80/10/10 by a seeded permutation"]
     if gone:
         found = ", ".join(names) or "no arrays"
-        hint = did_you_mean(gone[0], set(names) - set(SPLITS))
+        close = difflib.get_close_matches(gone[0], sorted(set(names) - set(SPLITS)), 1, .6)
+        hint = f"; rename {close[0]!r} to {gone[0]!r}" if close else ""
         raise DatasetError(f"{path}: member {gone[0]!r} is missing; expected train, val and test (or images), "
                            f"found {found}{hint}")
     return {s: read_member(zf, s, "uint8", (GRID, GRID), s in mapped) for s in SPLITS}, []
@@ -232,6 +237,25 @@ def _unread_notes(names, used):
     return notes
 
 # %% ../nbs/00_data.ipynb #load
+_BEGINNINGS = {  # of files that are no .npz
+    b"\x93NUMPY": "an .npy file, which holds one array; np.savez(path, train=..., val=..., test=...) writes three",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"\x1f\x8b": "a file packed by gzip",
+    b"\x89HDF": "an HDF5 file",
+    b"PAR1": "a Parquet file",
+    b"\x80": "a pickle, which is never opened"}
+
+def _found_instead(path, error):
+    "What a file is that could not be read, by its first bytes."
+    try:
+        with open(path, "rb") as f: start = f.read(8)
+    except OSError:
+        start = b""
+    for beginning, name in _BEGINNINGS.items():
+        if start.startswith(beginning): return name
+    return f"something else or a damaged one ({short_error(error)})"
+
 def _load(path, mapped, read):
     "The corpus in one file; members named in `mapped` stay there where they are not compressed."
     try:
@@ -248,8 +272,7 @@ def _load(path, mapped, read):
     except PermissionError:
         raise DatasetError(f"{path}: no permission to read it") from None
     except READ_ERRORS as e:
-        raise DatasetError(f"{path}: expected an .npz file of numpy, found something else or a damaged one "
-                           f"({short_error(e)})") from None
+        raise DatasetError(f"{path}: expected an .npz file of numpy, found {_found_instead(path, e)}") from None
     for split, grids in splits.items():
         _check_values(grids, path, split)
     _check_lengths(factors, splits, path)

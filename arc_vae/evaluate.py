@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 import arc_vae
-from .infra.files import write_atomic, write_json
+from .infra.files import note_other_source, write_atomic, write_json
 from .infra.progress import Progress
-from .infra.tracking import Tracker
+from .infra.tracking import Tracker, check_mode
 from .infra.settings import pick_device
 from .infra.checkpoint import PHASES, START
 from .infra.runs import RunError, read_log, read_run
@@ -49,15 +49,16 @@ def learned_text(
 )->str:            # Empty for None
     "What training has changed, in words."
     if learned is None: return ""
-    low, high = learned["interval"]
+    between = "; one grid has no interval"
+    if learned["interval"]: between = " [{:.2f}, {:.2f}]".format(*learned["interval"])
     return (f"distortion + {learned['beta']:g}·rate {learned['objective']:.2f} nats, "
             f"before training {learned['before']:.2f}, "
-            f"difference {learned['difference']:.2f} [{low:.2f}, {high:.2f}]")
+            f"difference {learned['difference']:.2f}{between}")
 
 # %% ../nbs/03_evaluate.ipynb #code-reasons
 def _learning_reasons(learned):
     "Why training may have been for nothing: (verdict, reason) each."
-    if learned is None or learned["interval"][1] < 0: return []
+    if learned is None or learned["interval"] and learned["interval"][1] < 0: return []
     return [("untrained", "training has not made it clearly better than its first weights were: "
                           f"{learned_text(learned)}")]
 
@@ -70,7 +71,7 @@ def _code_reasons(test):
     code = test.get("code", {})
     own = code.get("distortion_own", 0.)
     other = code.get("distortion_shuffled", math.inf)
-    if other - own < MIN_USE:
+    if not other - own >= MIN_USE:  # nor where one of them is no number
         reasons.append(("collapsed", f"the decoder does not listen: another grid's numbers cost {other:.2f} nats of "
                                      f"distortion, its own {own:.2f}; the rate of {test['rate']:.2f} nats is paid for "
                                      "nothing, as where each dimension is pinned to a floor"))
@@ -124,21 +125,23 @@ def learned_metrics(
     arrays:dict,         # From evaluate_split, of the trained model
     beta:float,          # At the end of training
     seed:int=0,          # Of the posterior samples, that of assess
-)->tuple:                # measures before training; objective, before, difference and its 95 % interval, nats per grid
+)->tuple:                # measures before training; objective, before, difference; 95 % interval, None for one grid
     "The same grids and noise before and after training: is the objective clearly better?"
     vae.set_beta(beta)
     sent = encode_decode(vae, test, rng("evaluate", seed))
     after = _objective_per_grid(arrays, beta)
     before = _objective_per_grid(sent, beta)
     change = after - before
-    mean, error = change.mean().item(), math.inf
-    if len(change) > 1: error = 1.96*change.std(ddof=1).item()/math.sqrt(len(change))
+    mean, interval = change.mean().item(), None
+    if len(change) > 1:
+        error = 1.96*change.std(ddof=1).item()/math.sqrt(len(change))
+        interval = [mean - error, mean + error]
     return metrics_of(sent, test), dict(
         beta=beta,
         objective=after.mean().item(),
         before=before.mean().item(),
         difference=mean,
-        interval=[mean - error, mean + error])
+        interval=interval)
 
 # %% ../nbs/03_evaluate.ipynb #run-corpus
 def run_corpus(
@@ -256,6 +259,8 @@ def evaluate(
 )->dict:                 # What metrics.json holds
     "Write metrics.json and evaluation.npz of a run; RunError, DatasetError or CheckpointError say what is in the way."
     run_dir = Path(run_dir)
+    check_mode(wandb)
+    note_other_source(say)
     (config,) = read_run(run_dir, "config")
     vae = load(run_dir, pick_device(device))
     corpus = run_corpus(config)
@@ -287,6 +292,7 @@ def evaluate(
         **calculating)
     write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
     write_json(run_dir/"metrics.json", metrics)
+    (metrics,) = read_run(run_dir, "metrics")
     with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track:
         track_evaluation(track, metrics, arrays)
     return metrics

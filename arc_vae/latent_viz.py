@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .infra.tracking import Tracker
+from .infra.files import note_other_source
+from .infra.tracking import Tracker, check_mode
 from .infra.runs import read_evaluation, read_run
 from .infra.random import rng
 from .data import N_COLORS, render_grids
@@ -307,6 +308,8 @@ def draw_latent(
     wandb:str="auto",   # Weights & Biases: auto, online, offline or disabled
 )->list:                # Paths of the figures
     "Draw a run's latent space, write its report again and send both to W&B; RunError where it was not evaluated."
+    check_mode(wandb)
+    note_other_source(say)
     figures = dict(
         latent_map=figure_latent_map(run_dir, say),
         pairs=figure_pairs(run_dir),

@@ -7,6 +7,7 @@ __all__ = ['MIN_SCALE', 'one_hot', 'gaussian_heads', 'ReferenceEncoder', 'Refere
            'rate', 'distortion', 'objective', 'elbo', 'VAE', 'encode_decode']
 
 # %% ../nbs/01_model.ipynb #imports
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -115,6 +116,17 @@ def elbo(
     return -(distortion + rate)
 
 # %% ../nbs/01_model.ipynb #vae
+def _as_numbers(z):
+    "Codes of any kind as float32; ValueError where they are no numbers."
+    if isinstance(z, Tensor): return z.float()
+    if isinstance(z, list | tuple) and any(isinstance(part, Tensor) for part in z):
+        parts = [torch.as_tensor(part, dtype=torch.float32) for part in z]
+        if len({part.shape for part in parts}) == 1: return torch.stack(parts)
+    try: return torch.from_numpy(np.array(z, np.float32))  # whatever its strides and order of bytes
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(f"z: expected numbers, as many for each code ({reason})") from None
+
 class VAE(nn.Module):
     "An encoder and a decoder with a standard-normal prior between them."
     def __init__(self, encoder:nn.Module, decoder:nn.Module, latent_dim:int=10, network:str="custom"):
@@ -145,7 +157,7 @@ class VAE(nn.Module):
 
     def _checked_codes(self, z):
         "z as float32 (N, D); ValueError where it has not D numbers or one that is not finite."
-        z = torch.atleast_2d(torch.as_tensor(z, dtype=torch.float32))
+        z = torch.atleast_2d(_as_numbers(z))
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"z: expected (N, {self.latent_dim}), found {tuple(z.shape)}")
         if not z.isfinite().all(): raise ValueError("z: expected finite numbers, found NaN or infinity")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .infra.files import write_atomic, write_json
-from .infra.tracking import Tracker
+from .infra.files import note_other_source, write_atomic, write_json
+from .infra.tracking import Tracker, check_mode
 from .infra.settings import pick_device
-from .infra.runs import read_arrays, read_run
+from .infra.runs import RunError, read_arrays, read_run
 from .infra.random import rng
 from .data import N_COLORS, render_grids
 from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
@@ -174,6 +174,7 @@ def figure_histograms(
 def _fitted_samples(vae, grids, n, seed):
     "Decoded draws of a Gaussian and of a mixture fitted to the codes of grids, and how many codes those were."
     mean, sd = (v.cpu() for v in vae.encode(grids, scales=True))
+    if not (mean + sd).isfinite().all(): raise RunError("the model gives NaN or infinity for some training grids")
     codes = mean + sd*torch.randn(mean.shape, generator=rng("codes", seed))
     sets = {}
     for name, parts in dict(gaussian=1, mixture=N_COMPONENTS).items():
@@ -202,6 +203,8 @@ def sample(
     """Decode draws of the prior and of densities fitted to codes: samples.npz, samples.json, figures and the report.
 
     RunError, DatasetError or CheckpointError say what is in the way."""
+    check_mode(wandb)
+    note_other_source(say)
     (config,) = read_run(run_dir, "config")
     run_dir = Path(run_dir)
     vae = load(run_dir, pick_device(device))

@@ -7,7 +7,7 @@ __all__ = ['take_batch', 'loss_terms', 'train_step', 'train_epoch', 'validate', 
            'small_run']
 
 # %% ../nbs/02_train.ipynb #imports
-import json, math, os, signal, time
+import json, math, signal, time
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .infra.files import remove_temp_files
+from .infra.files import as_json, note_other_source, remove_temp_files
 from .infra.progress import Progress
-from .infra.distributed import ProcessLost, all_reduce, all_reduce_gradients, launch, rank, shard, world_size
-from .infra.tracking import Tracker
+from .infra.distributed import ProcessLost, all_reduce, all_reduce_gradients, cores, launch, rank, shard
+from .infra.distributed import world_size
+from .infra.tracking import Tracker, check_mode
 from .infra.settings import maybe_compile, pick_device
 from .infra.checkpoint import STATES
 from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, check_unused, open_run, read_json, read_log
@@ -30,7 +31,7 @@ from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective,
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, lr_at, make_config, open_corpus, print_run_header
 from .training.logging import epoch_line, track_epoch
-from .training.state import Diverged, check_and_save, begin_training, epoch_record, grids_by_epoch
+from .training.state import Diverged, begin_training, check_and_save, epoch_record, grids_by_epoch
 from .training.state import write_status
 
 # %% ../nbs/02_train.ipynb #take-batch
@@ -145,6 +146,9 @@ def fit(
     steps = math.ceil(len(corpus.train)/cfg.batch_size)
     _, stop = state.judge(cfg)
     last = len(state.log) if stop else cfg.epochs
+    if resume and stop and last < cfg.epochs:
+        say(f"note: not trained any further, the objective was not better for {cfg.patience} epochs; "
+            f"more patience goes on, --set patience={2*cfg.patience}")
 
     def after_step(measured):
         state.measured = measured
@@ -217,7 +221,7 @@ def train_worker(
     "What each of several processes does; the first of them writes."
     cfg = TrainConfig(**json.loads(settings))
     config = read_json(Path(run_dir)/"config.json", **CONFIG_SCHEMA)
-    torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1)//world_size()))
+    torch.set_num_threads(cfg.threads or max(1, cores()//world_size()))
     corpus = open_corpus(cfg, Path(run_dir).parent/"corpus", say=lambda line: None)
     # Where one process is lost torchrun sends SIGTERM to the others, which may be busy saving; training itself hears it
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -235,7 +239,7 @@ def _train_together(cfg, corpus, run_dir, say, resume, watch):
     def tell(line):
         say(line)
         if watch and line.startswith("epoch "): watch()
-    settings = json.dumps(asdict(cfg) | dict(corpus=corpus.path))
+    settings = as_json(asdict(cfg) | dict(corpus=corpus.path))
     launch(cfg.processes, "arc_vae.train.train_worker", str(run_dir), settings, str(resume), say=tell)
     return read_json(run_dir/"training.json")
 
@@ -250,6 +254,8 @@ def train(
     run_dir = Path(run_dir)
     if not resume: check_unused(run_dir)
     pick_device(cfg.device)
+    check_mode(cfg.wandb)
+    note_other_source(say)
     corpus = open_corpus(cfg, run_dir.parent/"corpus", say)
     report = corpus_report(corpus)
     say(describe(corpus, report))

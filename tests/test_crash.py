@@ -188,7 +188,9 @@ def test_a_signal_saves_and_stops(alone, number):
     run.send_signal(number)
     said, _ = run.communicate(timeout=60)
     assert run.returncode == 128 + number, said
+    assert f"{number.name} in epoch 2, step" in said, said
     assert "the state is saved" in said, said
+    assert "KeyboardInterrupt" not in said, said
     gone, still = psutil.wait_procs(kernels, timeout=10)
     assert not still, "no kernel is left behind"
     folder = alone.parent/number.name

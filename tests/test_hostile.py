@@ -219,7 +219,7 @@ CORPORA = {  # name: (what the refusal must say, what writes the file)
     "color_10": ("expected colors 0-9, found 10 in grid 7", arrays(train=COLOR_10)),
     "color_255": ("found 255", arrays(test=255 - GRIDS*0)),
     "no_test": ("member 'test' is missing", arrays(test=None)),
-    "typo": ("did you mean 'trian'", arrays(train=None, trian=GRIDS)),
+    "typo": ("rename 'trian' to 'train'", arrays(train=None, trian=GRIDS)),
     "factors_rows": ("expected 20 rows", arrays(val_factors=np.zeros((3, 4, 7), np.int8))),
     "other": ("member 'train' is missing", lambda path: np.savez(path, weights=GRIDS)),
     "few_images": ("at least 10 grids", lambda path: np.savez(path, images=GRIDS[:9])),

@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,10 +15,10 @@ import pytest
 import torch
 import wandb
 from PIL import Image
-from wandb_records import read_run, read_runs, wandb_files
+from wandb_records import read_run, read_runs, records, wandb_files
 
 from arc_vae.infra import tracking as track
-from arc_vae.infra.tracking import PUBLIC, Tracker, wandb_mode, wandb_server, call_with_timeout
+from arc_vae.infra.tracking import PUBLIC, ModeError, Tracker, check_mode, wandb_mode, wandb_server, call_with_timeout
 
 KEY = "0"*40
 
@@ -259,6 +260,82 @@ def test_an_unknown_mode_names_the_nearest(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offlin")
     with pytest.raises(ValueError, match="did you mean 'offline'"), Tracker(tmp_path/"run", {}): pass
     assert not (tmp_path/"run").exists()
+
+
+# The folder in which the command was given has a word in it
+
+def in_folder(folder, *words):
+    "What W&B's own command line writes where somebody stands."
+    command = [sys.executable, "-m", "wandb", *words]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("word", ["offline", "disabled"])
+def test_wandb_offline_or_disabled_in_the_folder_is_obeyed(tmp_path, monkeypatch, answering, word):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    assert wandb_mode() == "online"
+    in_folder(tmp_path, word)
+    with monkeypatch.context() as m:
+        m.chdir(tmp_path)
+        assert wandb_mode() == word
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))  # as the command line tells a kernel, which works elsewhere
+    assert wandb_mode() == word
+    assert wandb_mode("online") == "online", "what is asked for here and now comes before"
+    monkeypatch.delenv("WANDB_DIR")
+    in_folder(tmp_path, {"offline": "online", "disabled": "enabled"}[word])
+    monkeypatch.chdir(tmp_path)
+    assert wandb_mode() == "online", "and it can be taken back"
+
+
+def test_a_kernel_is_told_the_folder_in_which_the_command_was_given(tmp_path, monkeypatch):
+    from arc_vae.apps.execute import _environment
+    monkeypatch.chdir(tmp_path)
+    with _environment(): assert os.environ["WANDB_DIR"] == str(tmp_path)
+    monkeypatch.setenv("WANDB_DIR", "elsewhere")
+    with _environment(): assert os.environ["WANDB_DIR"] == "elsewhere"
+    monkeypatch.delenv("WANDB_DIR")
+
+
+def test_project_and_entity_of_the_folder_are_those_of_the_run(tmp_path, monkeypatch):
+    (tmp_path/"wandb").mkdir()
+    (tmp_path/"wandb"/"settings").write_text("[default]\nproject = grids\nentity = somebody\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with Tracker(tmp_path/"run", {}, mode="offline"): pass
+    (file,) = wandb_files(tmp_path/"run")
+    (sent,) = [content for kind, content in records(file) if kind == "run"]
+    assert (sent["project"], sent["entity"]) == ("grids", "somebody")
+
+
+@pytest.mark.parametrize("word, mode", [
+    ("dryrun", "offline"), ("OFFLINE", "offline"), ("Disabled", "disabled"), ("run", "online"), ("shared", "online")])
+def test_every_legal_word_of_wandb_mode_is_understood(monkeypatch, word, mode):
+    monkeypatch.setenv("WANDB_MODE", word)
+    assert check_mode() == mode
+
+
+def test_settings_that_wandb_refuses_turn_it_off(monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_BASE_URL", "no address")
+    assert wandb_mode() == "disabled"
+    assert capsys.readouterr().out.startswith("W&B is off: its settings cannot be used (")
+
+
+def test_a_word_that_is_none_ends_before_anything_is_written(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from arc_vae.apps.cli import main
+    from arc_vae.training.settings import make_config
+    from arc_vae.train import train
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(main, ["evaluate", "--run", "r", "--wandb", "onlin"])
+    assert said.exit_code == 1
+    assert said.output == ("Error: --wandb: expected one of auto, online, offline, disabled, found 'onlin', "
+                           "did you mean 'online'?\n")
+    monkeypatch.setenv("WANDB_MODE", "offlin")
+    said = CliRunner().invoke(main, ["train", "--preset", "tiny", "--set", "wandb=auto", "--run", "r"])
+    assert said.exit_code == 1
+    assert said.output.startswith("Error: WANDB_MODE: expected one of online, offline, disabled, dryrun, run, shared, ")
+    with pytest.raises(ModeError): train(make_config("tiny", wandb="auto"), tmp_path/"outputs"/"r")
+    assert list(tmp_path.iterdir()) == [tmp_path/"home"]
 
 
 # When it breaks

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..infra.files import subprocess_env
+from ..infra.files import as_json, subprocess_env
+from ..infra.distributed import cores
 from ..infra.settings import pick_device
 from ..training.settings import TrainConfig, make_config
 from .measure import candidate_config, evaluate_round, matrix_peak, prepare, step_work, train_round
@@ -30,11 +31,11 @@ def serve(
     tasks:dict,  # Name -> function without arguments; what it returns, JSON can hold
 ):
     "Answer each name on stdin with a line on stdout; what is printed meanwhile goes to stderr."
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:
         task = tasks[line.strip()]
-        print(json.dumps(task()), file=answers, flush=True)
+        print(as_json(task()), file=answers, flush=True)
 
 # %% ../../nbs/apps/01_bench.ipynb #worker
 class Worker:
@@ -47,8 +48,8 @@ class Worker:
         self.name = name
         wanted = subprocess_env(KINETO_LOG_LEVEL="99") | (environment or {})
         wanted = {variable: value for variable, value in wanted.items() if value is not None}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        start_new_session=True, env=wanted)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        encoding="utf-8", start_new_session=True, env=wanted)
 
     def ask(self, task:str):
         "What the task returned; BenchError where the process ended instead."
@@ -79,7 +80,8 @@ def peak_memory(
     if device == "cuda": return torch.cuda.max_memory_allocated()/1e6
     status = Path("/proc/self/status")
     if status.exists():
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))  # in kB
+        lines = status.read_text(encoding="utf-8").splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM"))  # in kB
         return int(peak.split()[1])*1024/1e6
     try:
         import resource
@@ -126,7 +128,7 @@ def candidate_worker(
     environment:dict=None, # Like Worker's
 )->Worker:                # Started
     "A process that trains one subject when it is asked to."
-    settings = json.dumps(asdict(cfg))
+    settings = as_json(asdict(cfg))
     call = f"arc_vae.apps.bench.serve_candidate({settings!r}, {str(grids_file)!r}, {int(steps)})"
     return Worker(name, [sys.executable, "-c", f"import arc_vae.apps.bench; {call}"], environment)
 
@@ -196,7 +198,7 @@ def figures(
 def _machine(load, devices):
     "What the subjects ran on."
     gpu = torch.cuda.get_device_name() if "cuda" in devices else None
-    return dict(processor=torch.backends.cpu.get_cpu_capability(), cpus=os.cpu_count(), load_before=load,
+    return dict(processor=torch.backends.cpu.get_cpu_capability(), cpus=cores(), load_before=load,
                 torch=torch.__version__, gpu=gpu)
 
 def _stage_speeds(rounds):

@@ -7,21 +7,26 @@ __all__ = ['main', 'train', 'evaluate', 'sample', 'run', 'one_of_many', 'sweep',
            'explorer_notebook', 'explore', 'corpus', 'corpus_make', 'corpus_check']
 
 # %% ../../nbs/apps/08_cli.ipynb #imports
-import json, os, signal, subprocess, sys
+import json, os, re, signal, subprocess, sys, tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 import arc_vae
-from .execute import KERNEL_ENVIRONMENT, existing_run, run_path
-from .stages import all_settings, changes_from, config_from, evaluate_stage, one_after_another
-from .stages import parse_numbers, prepare_run, sample_stage, side_by_side, train_and_evaluate
-from .stages import train_stage
+from .execute import KERNEL_ENVIRONMENT, existing_run, own_kernel, run_path
+from .stages import all_settings, changes_from, check_choices, config_from, evaluate_stage
+from .stages import one_after_another, parse_numbers, prepare_run, sample_stage, side_by_side
+from .stages import train_and_evaluate, train_stage
 
 # %% ../../nbs/apps/08_cli.ipynb #commands
 class _Commands(click.Group):
-    "A group whose commands turn the project's own errors into one line."
+    "A group whose commands turn the project's own errors into one line, and write to any pipe."
+    def main(self, *args, **kw):
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")  # cp1252 and ASCII have no β
+        return super().main(*args, **kw)
+
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
@@ -65,9 +70,19 @@ _processes_option = click.option(
     help="Processes that train together (torchrun): one a GPU, or a few on a CPU.")
 _words = click.argument("words", nargs=-1, metavar="[FIELD=VALUE]...")
 _run_option = click.option("--run", "name", required=True, help="Name of the run in outputs/.")
-_device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-_wandb_option = click.option("--wandb", default="auto", show_default=True,
-                             help="Weights & Biases: auto, online, offline or disabled.")
+class _OneOf(click.Choice):
+    "A word out of several, refused in one line that names the nearest."
+    def convert(self, value, param, ctx):
+        if value in self.choices or re.fullmatch(r"cuda:\d+", value) and "cuda" in self.choices: return value
+        from arc_vae.infra.files import did_you_mean
+        raise click.ClickException(f"{param.opts[0]}: expected one of {', '.join(self.choices)}, found {value!r}"
+                                   f"{did_you_mean(value, self.choices)}")
+
+_device_option = click.option("--device", default="auto", show_default=True,
+                              help="auto, cpu, cuda, mps, or cuda:1 for the second GPU.",
+                              type=_OneOf(("auto", "cpu", "cuda", "mps")), metavar="DEVICE")
+_wandb_option = click.option("--wandb", default="auto", show_default=True, help="Weights & Biases.",
+                             type=_OneOf(("auto", "online", "offline", "disabled")))
 
 # %% ../../nbs/apps/08_cli.ipynb #train
 @main.command()
@@ -152,6 +167,7 @@ def sweep(preset, corpus, name, settings, betas, seeds, jobs, cluster, slurm):
     if (place/"config.json").exists():
         raise click.ClickException(f"outputs/{place.name} holds a run; choose another --run")
     betas = parse_numbers(betas, float, "--betas")
+    check_choices(cfg.device, cfg.wandb)
     changes = changes_from(settings)
     sweep_plan(place.name, betas, seeds, preset, **changes)  # what cannot be is said before a corpus is made
     shared = open_corpus(replace(cfg, seed=seeds[0]), place.parent/"corpus", say=lambda line: None)
@@ -168,7 +184,7 @@ def sweep(preset, corpus, name, settings, betas, seeds, jobs, cluster, slurm):
         one_after_another(trainings, done)
     else:
         side_by_side(trainings, done, jobs, cluster, options, logs=place/"jobs")
-    table = (place/"sweep.md").read_text()
+    table = (place/"sweep.md").read_text(encoding="utf-8")
     click.echo(f"{table}outputs/{place.name}: sweep.md, sweep.json, figures/rate_distortion.png")
 
 # %% ../../nbs/apps/08_cli.ipynb #verify-run
@@ -197,8 +213,8 @@ def compare_runs(names):
 @click.option("--corpus", default="", help="A corpus .npz.  [default: 8,000 generated grids]")
 @click.option("--steps", default=15, show_default=True, type=click.IntRange(1), help="Of training, a round.")
 @click.option("--rounds", default=8, show_default=True, type=click.IntRange(1), help="Of every subject, in turns.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def bench_subjects(subjects, corpus, steps, rounds, as_json):
+@click.option("--json", "in_json", is_flag=True, help="Print JSON instead of a table.")
+def bench_subjects(subjects, corpus, steps, rounds, in_json):
     """Measure how fast presets train and evaluate, in turns; the first is compared with each of the others.
 
     \b
@@ -208,14 +224,15 @@ def bench_subjects(subjects, corpus, steps, rounds, as_json):
     from arc_vae.corpus.generator import make_grids
     from arc_vae.apps.measure import candidate_config
     from arc_vae.apps.bench import bench, bench_table
+    from arc_vae.infra.files import as_json
     from arc_vae.data import load_corpus
     subjects = list(subjects) or ["default", "reference"]
     for subject in subjects:
         candidate_config(subject)  # what cannot be is said before a corpus is read
-    grids = load_corpus(corpus).train if corpus else make_grids(8_000)[0]
+    grids = load_corpus(os.path.expanduser(corpus)).train if corpus else make_grids(8_000)[0]
     environment = {name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()}
     result = bench(subjects, grids, steps, rounds, environment, say=lambda line: click.echo(line, err=True))
-    click.echo(json.dumps(result, indent=1) if as_json else bench_table(result))
+    click.echo(as_json(result, indent=1) if in_json else bench_table(result))
 
 # %% ../../nbs/apps/08_cli.ipynb #explorer-notebook
 def explorer_notebook(
@@ -236,17 +253,27 @@ def explorer_notebook(
     return write_atomic(path, lambda f: f.write(nbformat.writes(made).encode()))
 
 # %% ../../nbs/apps/08_cli.ipynb #explore
-@main.command()
+@main.command(context_settings=dict(ignore_unknown_options=True))
 @_run_option
-def explore(name):
-    "Open JupyterLab on the explorer of a run: sliders, a map of its test grids, a board to draw on."
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
+def explore(name, options):
+    """Open JupyterLab on the explorer of a run: sliders, a map of its test grids, a board to draw on.
+
+    Any further option is JupyterLab's: --no-browser, --port 9999, --ip 0.0.0.0.
+    """
     notebook = explorer_notebook(existing_run(name))
     command = [sys.executable, "-m", "jupyter", "lab"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container one is root, and Jupyter would refuse
         command.append("--allow-root")
-    raise SystemExit(subprocess.call([*command, str(notebook)]))
+    with tempfile.TemporaryDirectory(prefix="arc-vae-") as folder:
+        environment = os.environ | own_kernel(folder)
+        raise SystemExit(subprocess.call([*command, *options, str(notebook)], env=environment))
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus
+class _UserPath(click.Path):
+    "A path that may begin with ~, as after an equals sign, where no shell replaces it."
+    def convert(self, value, param, ctx): return super().convert(os.path.expanduser(value), param, ctx)
+
 def _check(path):
     from arc_vae.data import load_corpus
     from arc_vae.corpus.check import describe
@@ -258,7 +285,7 @@ def corpus():
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus-make
 @corpus.command("make")
-@click.option("--out", required=True, type=click.Path(), help="The .npz to write; nothing is overwritten.")
+@click.option("--out", required=True, type=_UserPath(), help="The .npz to write; nothing is overwritten.")
 @click.option("--n", default=100_000, show_default=True, type=click.IntRange(10), help="Grids, split 80/10/10.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="The same seed gives the same bytes.")
@@ -281,7 +308,7 @@ def corpus_make(out, n, seed, shards, compress):
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus-check
 @corpus.command("check")
-@click.argument("path", type=click.Path())
+@click.argument("path", type=_UserPath())
 def corpus_check(path):
     "Read a corpus as training would and say what is in it."
     _check(path)

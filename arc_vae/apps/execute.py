@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'KERNEL_ENVIRONMENT', 'run_path', 'existing_run', 'RunOutput', 'showing_status', 'passing_on_signals',
-           'keeping_whole', 'execute']
+           'keeping_whole', 'own_kernel', 'execute']
 
 # %% ../../nbs/apps/06_execute.ipynb #imports
 import json, os, re, shutil, signal, sys, tempfile, threading
@@ -138,14 +138,14 @@ def _whole_notebooks():
     "How papermill is to read and write notebooks in files."
     from papermill.iorw import LocalHandler
 
-    from arc_vae.infra.files import write_atomic
+    from arc_vae.infra.files import as_json, write_atomic
 
     class Whole(LocalHandler):
         def read(self, path):
             story = json.loads(super().read(path))
             # a megabyte from when it was last looked at, which would be saved again with every cell
             story["metadata"].pop("widgets", None)
-            return json.dumps(story)
+            return as_json(story)
 
         def write(self, text, path): write_atomic(path, lambda f: f.write(text.encode()))
 
@@ -174,14 +174,48 @@ def keeping_whole(
 # %% ../../nbs/apps/06_execute.ipynb #execute
 def _connection(folder):
     "How the kernel is reached. One on TCP warns, rightly, that others on the machine could listen."
-    if os.name == "posix": return dict(transport="ipc", ip=os.path.join(folder, "kernel"))
+    socket = os.path.join(folder, "kernel")
+    if os.name == "posix" and len(os.fsencode(socket)) <= 90: return dict(transport="ipc", ip=socket)
     return dict(transport="tcp")
+
+_LONGEST = 60  # bytes of a temporary folder's name; the name of a socket in it may have about 100
+
+def _place_for_sockets():
+    "A temporary folder of a run's own, or runs that start together would answer each other."
+    places = (tempfile.gettempdir(), "/tmp", "/dev/shm")
+    short = [place for place in places if len(os.fsencode(place)) <= _LONGEST and os.access(place, os.W_OK)]
+    return tempfile.TemporaryDirectory(prefix="arc-vae-", dir=short[0] if short else None)
+
+def own_kernel(
+    folder,  # Where its description goes
+)->dict:     # Environment variables
+    "This very Python, with this very package, as the kernel `python3`, whatever else has that name on JUPYTER_PATH."
+    from ipykernel.kernelspec import write_kernel_spec
+
+    from arc_vae.infra.files import subprocess_env
+    write_kernel_spec(os.path.join(folder, "kernels", "python3"))
+    paths = [str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return dict(JUPYTER_PATH=os.pathsep.join(paths), PYTHONPATH=subprocess_env()["PYTHONPATH"])
+
+@contextmanager
+def _environment(folder):
+    "The environment for a kernel, which works in another folder than the one in which the command was given."
+    from arc_vae.infra.distributed import cores
+    usual = dict(KERNEL_ENVIRONMENT, WANDB_DIR=os.getcwd())  # where W&B looks for its settings
+    if hasattr(os, "sched_getaffinity") and cores() < len(os.sched_getaffinity(0)):
+        usual["OMP_NUM_THREADS"] = str(cores())  # torch does not know what a container may use
+    before = dict(os.environ)
+    os.environ.update(usual | before | own_kernel(folder))
+    try: yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 def _say_in_one_line(error, notebook, target):
     "ClickException for a kernel that died and a cell that failed; any other error is left to the caller."
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
-    if isinstance(error, DeadKernelError):
+    if isinstance(error, DeadKernelError) or "Kernel died" in str(error):  # before its first answer: a RuntimeError
         raise click.ClickException(f"{notebook}: the kernel died; memory may have run out") from None
     if isinstance(error, PapermillExecutionError):
         message = error.evalue or error.ename
@@ -203,18 +237,16 @@ def execute(
     unknown = sorted(set(parameters) - set(pm.inspect_notebook(str(source))))
     if unknown: raise click.ClickException(f"{source.name} has no parameter {', '.join(unknown)}")
     run_dir.mkdir(parents=True, exist_ok=True)
-    for name, value in KERNEL_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     out = RunOutput(sys.stdout)
-    with (keeping_whole(run_dir, notebook), passing_on_signals() as received,
-          # its own sockets, or runs that start together would answer each other
-          tempfile.TemporaryDirectory(prefix="arc-vae-") as sockets, showing_status(out, sockets)):
+    with (keeping_whole(run_dir, notebook), passing_on_signals() as received, _place_for_sockets() as sockets,
+          _environment(sockets), showing_status(out, sockets)):
         said = ""
         try:
             pm.execute_notebook(
                 str(source), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS),
                 skip_cells_with_tag="demo", progress_bar=False, log_output=False, stdout_file=out,
                 stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30,
+                shutdown_kernel="immediate",  # asked to end, it is interrupted first, and may complain about that
                 config=Config({"KernelManager": _connection(sockets)}))
         except Exception as error:
             said = getattr(error, "evalue", "")
@@ -222,5 +254,6 @@ def execute(
                 _say_in_one_line(error, notebook, target)
                 raise
         if received:  # also where the notebook got through: what would follow does not begin
-            click.echo(said or f"{signal.Signals(received[0]).name}: stopped", err=True)
+            name = signal.Signals(received[0]).name
+            click.echo(said.replace("SIGTERM", name, 1) or f"{name}: stopped", err=True)  # kernels are sent no other
             sys.exit(128 + received[0])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..infra.files import as_json, note_other_source
 from ..infra.checkpoint import CheckpointError
 from ..infra.runs import RunError, read_evaluation, read_run
 from ..infra.random import rng
@@ -38,9 +39,9 @@ def _hex(rgb):
     "A color as CSS has it."
     return "#" + bytes(rgb).hex()
 
-_HEXES = json.dumps([_hex(rgb) for rgb in PALETTE])
+_HEXES = as_json([_hex(rgb) for rgb in PALETTE])
 
-_GRID_JS = f"const PALETTE = {_HEXES}, NAMES = {json.dumps(COLOR_NAMES)}, N = {GRID};" + """
+_GRID_JS = f"const PALETTE = {_HEXES}, NAMES = {as_json(COLOR_NAMES)}, N = {GRID};" + """
 function render({ model, el }) {
   const size = model.get("size"), cell = size/N, editable = model.get("editable"), sharp = window.devicePixelRatio || 1;
   const make = (tag, props) => el.appendChild(Object.assign(document.createElement(tag), props));
@@ -678,7 +679,7 @@ class Explorer:
         self._draw_decoded(grid, probability)
         self._draw_original()
         z = [float(str(v)) for v in self.z.numpy()]  # the shortest decimals that are this float32
-        self.json.value = json.dumps(dict(z=z, grid=grid))
+        self.json.value = as_json(dict(z=z, grid=grid))
         self._locate()
 
     def _draw_decoded(self, grid, probability):
@@ -887,6 +888,7 @@ def explore(
     seed:int=0,    # Of what the buttons draw
 ):                 # Explorer, or a Label that says what is missing
     "The explorer of a run; a run or file that is missing or damaged becomes one line of text."
+    note_other_source()
     try:
         e = read_evaluation(run_dir)
         (metrics,) = read_run(run_dir, "metrics")

@@ -14,7 +14,7 @@ from queue import Queue
 
 import torch
 
-from ..infra.distributed import handle_signals
+from ..infra.distributed import cores, handle_signals
 
 # %% ../../nbs/apps/03_jobs.ipynb #place-of
 def job_env(
@@ -24,8 +24,8 @@ def job_env(
 )->dict:          # Environment variables
     "Where a job computes: on a GPU, each in turn, or on its share of the cores, unless the environment says so."
     if gpus < 0: gpus = torch.cuda.device_count()
-    cores = (os.cpu_count() or 1)//at_once
-    wanted = dict(OMP_NUM_THREADS=str(max(1, cores)))
+    threads = max(1, cores()//at_once)
+    wanted = dict(OMP_NUM_THREADS=str(threads))
     if gpus: wanted["CUDA_VISIBLE_DEVICES"] = str(slot%gpus)
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
@@ -45,7 +45,8 @@ def _stopping(running):
 
 def _started(command, environment):
     "The process of a command, in a session of its own; errors come with the output."
-    return subprocess.Popen(command, env=os.environ | environment, text=True, start_new_session=True,
+    environment = os.environ | environment | dict(PYTHONIOENCODING="utf-8")
+    return subprocess.Popen(command, env=environment, encoding="utf-8", errors="replace", start_new_session=True,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 def run_local(

@@ -86,7 +86,8 @@ _COLUMNS = (
 )
 
 def _over_seeds(values, form):
-    "Mean ± standard deviation as text; one seed has no deviation."
+    "Mean ± standard deviation as text; one seed has no deviation, and what was not measured is a dash."
+    if None in values: return "–"
     text = form(mean(values))
     return f"{text} ± {form(stdev(values))}" if len(values) > 1 else text
 

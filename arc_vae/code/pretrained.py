@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ..infra.files import file_sha256
-from ..infra.checkpoint import EXPORTED, PHASES, START, STATES, CheckpointError, load_weights, half_of
+from ..infra.checkpoint import EXPORTED, PHASES, START, STATES, CheckpointError, half_of, load_weights
 from ..infra.checkpoint import read_checkpoint
 from ..model import VAE
 from .network import NETWORKS, make_vae
@@ -54,7 +54,7 @@ def load_halves(
 def _read_hashes(folder):
     "File -> sha256 from an export's manifest.json; CheckpointError where there is none."
     path = folder/"manifest.json"
-    try: return json.loads(path.read_text())["sha256"]
+    try: return json.loads(path.read_text(encoding="utf-8"))["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         reason = "the run has no best epoch yet, or was stopped while writing it"
         raise CheckpointError(f"{path}: expected the hashes of an export, found none; {reason}") from None

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_RATIO', 'SMALL_BYTES', 'MAX_MEMBERS', 'READ_ERRORS', 'DatasetError', 'did_you_mean', 'short_error',
-           'read_header', 'read_member', 'write_atomic', 'write_json', 'remove_temp_files', 'file_sha256',
-           'subprocess_env']
+           'read_header', 'read_member', 'write_atomic', 'as_json', 'write_json', 'remove_temp_files', 'file_sha256',
+           'subprocess_env', 'note_other_source']
 
 # %% ../../nbs/infra/00_files.ipynb #imports
 import difflib, hashlib, io, json, math, os, shutil, tokenize, zipfile, zlib
@@ -21,12 +21,14 @@ class DatasetError(ValueError):
     "A corpus file that cannot be used; the message names file, member, what was expected and what was found."
 
 # %% ../../nbs/infra/00_files.ipynb #nearest
+_ALSO_CALLED = dict(gpu="cuda")  # and not cpu, as its letters say
+
 def did_you_mean(
     name:str,  # What was asked for
     known,     # Names that exist
 )->str:        # ", did you mean 'x'?" or nothing
     "The nearest existing name, as the end of an error message."
-    close = difflib.get_close_matches(name, list(known), 1, .6)
+    close = difflib.get_close_matches(_ALSO_CALLED.get(name, name), list(known), 1, .6)
     return f", did you mean {close[0]!r}?" if close else ""
 
 # %% ../../nbs/infra/00_files.ipynb #limits
@@ -146,23 +148,34 @@ def write_atomic(
         os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as e:
-        e.filename = str(path)
-        e.filename2 = None
-        raise
+        if e.errno is None: raise
+        raise OSError(e.errno, e.strerror, str(path)) from e  # and not the half-written file's
     finally:
         part.unlink(missing_ok=True)
     return path
 
 # %% ../../nbs/infra/00_files.ipynb #write-json
+def _finite(content):
+    "The same, with None for each number that is not finite."
+    if isinstance(content, dict): return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple): return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content): return None
+    return content
+
+def as_json(
+    content,          # What JSON can hold
+    indent:int=None,  # Spaces a level, for people to read
+)->str:
+    "Content as JSON that every reader takes: null for a number that is not finite, where Python would write NaN."
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
 def write_json(
     path,     # Final name
-    content,  # What JSON can hold
+    content,  # What JSON can hold; a number that is not finite becomes null
 )->Path:      # The final name
     "Write JSON atomically, for people to read."
-    def write(f):
-        text = json.dumps(content, indent=1)
-        f.write(f"{text}\n".encode())
-    return write_atomic(path, write)
+    text = as_json(content, indent=1)
+    return write_atomic(path, lambda f: f.write(f"{text}\n".encode()))
 
 # %% ../../nbs/infra/00_files.ipynb #clear-parts
 def remove_temp_files(
@@ -202,3 +215,17 @@ def subprocess_env(
     searched = os.environ.get("PYTHONPATH")
     if searched: folders.append(searched)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), **more}
+
+# %% ../../nbs/infra/00_files.ipynb #note-other-source
+def note_other_source(
+    say=print,    # Told where that is so
+    folder=None,  # Where a notebook runs; that of this process
+):
+    "Say it where a notebook that lies in one source tree works with the package of another."
+    here = Path(folder or Path.cwd()).resolve()
+    own = Path(arc_vae.__file__).resolve().parent
+    for tree in (here, *here.parents):
+        beside = tree/"arc_vae"
+        if not (tree/"settings.ini").exists() or not (beside/"__init__.py").exists(): continue
+        if beside != own: say(f"note: this is arc_vae {arc_vae.__version__} of {own}, not the one of {beside}")
+        return

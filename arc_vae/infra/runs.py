@@ -7,7 +7,7 @@ __all__ = ['CONFIG_SCHEMA', 'LOCK_SECONDS', 'RunError', 'check_unused', 'read_js
            'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'catch_signals']
 
 # %% ../../nbs/infra/06_runs.ipynb #imports
-import json, os, platform, signal, subprocess
+import json, os, platform, shutil, signal, subprocess
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import arc_vae
-from .files import READ_ERRORS, write_atomic, write_json
+from .files import READ_ERRORS, as_json, write_atomic, write_json
 from .distributed import handle_signals
 
 # %% ../../nbs/infra/06_runs.ipynb #runerror
@@ -40,7 +40,7 @@ def read_json(
     **kinds,    # key -> the type it must have
 )->dict:        # What it holds
     "RunError names the file that is missing or damaged, or the key that is not as it was written."
-    try: found = json.loads(Path(path).read_text())
+    try: found = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; the folder holds no run, or not all of it") from None
     except (OSError, ValueError, RecursionError) as e:
@@ -71,7 +71,8 @@ def run_lock(
 def _commit():
     "The git commit of the source tree, or nothing outside of one."
     command = ["git", "-C", str(Path(arc_vae.__file__).parent), "rev-parse", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True)
+    if not shutil.which("git"): return ""
+    found = subprocess.run(command, capture_output=True, encoding="utf-8")
     return found.stdout.strip() if found.returncode == 0 else ""
 
 def _new_wandb_id():
@@ -99,7 +100,7 @@ def open_run(
 # %% ../../nbs/infra/06_runs.ipynb #write-log
 def write_log(run_dir, log):
     "Write log.jsonl, a record a line."
-    lines = "".join(json.dumps(record) + "\n" for record in log)
+    lines = "".join(as_json(record) + "\n" for record in log)
     write_atomic(Path(run_dir)/"log.jsonl", lambda f: f.write(lines.encode()))
 
 # %% ../../nbs/infra/06_runs.ipynb #read-log
@@ -109,7 +110,7 @@ def read_log(
     "What each epoch came to; nothing where there is no log yet."
     path = Path(run_dir)/"log.jsonl"
     if not path.exists(): return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 # %% ../../nbs/infra/06_runs.ipynb #read-run
 _WRITERS = dict(config="train", training="train", metrics="evaluate", samples="sample")  # file -> command

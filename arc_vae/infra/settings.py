@@ -6,7 +6,7 @@
 __all__ = ['ConfigError', 'as_type', 'check_limits', 'pick_device', 'maybe_compile']
 
 # %% ../../nbs/infra/04_settings.ipynb #imports
-import math
+import math, re
 from dataclasses import fields
 from pathlib import Path
 
@@ -45,8 +45,8 @@ def as_type(name, value, kind):
         raise ConfigError(f"{name}: expected {kind.__name__}, found {value!r}") from None
 
 # %% ../../nbs/infra/04_settings.ipynb #check-limits
-def _check_choice(name, value, choices):
-    if value in choices: return
+def _check_choice(name, value, choices, also="", **other_limits):
+    if value in choices or re.fullmatch(also, value): return
     raise ConfigError(f"{name}: expected one of {', '.join(choices)}, found {value!r}{did_you_mean(value, choices)}")
 
 def _check_number(name, value, low, high):
@@ -56,18 +56,19 @@ def _check_number(name, value, low, high):
 def check_limits(cfg):
     "ConfigError names the first setting that is none of its choices, else the first number outside its limits."
     for f in fields(cfg):
-        if "choices" in f.metadata: _check_choice(f.name, getattr(cfg, f.name), f.metadata["choices"])
+        if "choices" in f.metadata: _check_choice(f.name, getattr(cfg, f.name), **f.metadata)
     for f in fields(cfg):
         if type(f.default) not in (int, float): continue
         _check_number(f.name, getattr(cfg, f.name), f.metadata.get("min", 0), f.metadata.get("max", math.inf))
 
 # %% ../../nbs/infra/04_settings.ipynb #pick-device
 def pick_device(
-    name:str="auto",  # auto, cpu, cuda or mps
+    name:str="auto",  # auto, cpu, cuda, mps, or cuda:1 for the second GPU
 )->str:               # A device that is there
     "The device to train on: as asked, or the fastest there is; ConfigError where the one asked for is missing."
     there = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
     available = [device for device, is_there in there.items() if is_there]
+    available += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     if name == "auto": return available[0]
     if name in available: return name
     raise ConfigError(f"device: {name!r} is not available here; available: {', '.join(available)}")

@@ -66,13 +66,13 @@ def likelihood(
     "The importance-weighted bound of the first test grids, beside the elbo of the same."
     bounds = iwae_bound(vae, test[:N_LIKELIHOOD], k, rng("likelihood", seed))
     n, mean = len(bounds), bounds.mean().item()
-    error = 1.96*bounds.std().item()/math.sqrt(n)
+    error = 1.96*bounds.std(correction=min(1, n - 1)).item()/math.sqrt(n)
     elbos = elbo(arrays["distortion"][:n], arrays["rate"][:n])
     return dict(
         k=k,
         n_grids=n,
         log_likelihood=mean,
-        interval=[mean - error, mean + error],
+        interval=[mean - error, mean + error] if n > 1 else None,
         bits_per_grid=-mean/math.log(2),
         elbo=float(elbos.astype(np.float64).mean()))
 

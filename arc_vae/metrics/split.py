@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..infra.runs import RunError
 from ..infra.random import rng
 from ..corpus.arc import arc_grids
-from ..model import VAE, gaussian_kl, encode_decode
+from ..model import VAE, encode_decode, gaussian_kl
 from .accuracy import accuracy_report
 from .likelihood import active_dims, active_units, likelihood_metrics
 from .baselines import baselines
@@ -46,6 +47,15 @@ def error_kinds(pred, x):
         invented=wrong & (x == 0),
         recolored=wrong & (x > 0) & (pred > 0))
 
+def _refuse_not_finite(sent):
+    "RunError where a model says of some grids what is no number."
+    finite = torch.ones(len(sent["mu"]), dtype=torch.bool)
+    for name in ("mu", "logvar", "distortion", "rate"):
+        finite &= sent[name].flatten(1).isfinite().all(1) if sent[name].ndim > 1 else sent[name].isfinite()
+    if finite.all(): return
+    raise RunError(f"the model gives NaN or infinity for {int((~finite).sum()):,} of {len(finite):,} test grids; "
+                   "there is nothing to evaluate, train again with a lower lr or grad_clip")
+
 def _numpy_arrays(sent, x):
     "What was sent, and the grids themselves, as numpy arrays."
     arrays = {name: tensor.numpy() for name, tensor in sent.items()}
@@ -59,8 +69,11 @@ def evaluate_split(
     seed:int=0,           # Of the posterior samples
     progress=None,        # Called with (grids done, all grids)
 )->tuple:                 # (the `test` part of metrics.json, per-grid arrays)
-    "Every metric of the test split, each accuracy with its baselines; nats per grid, shares in [0, 1]."
+    """Every metric of the test split, each accuracy with its baselines; nats per grid, shares in [0, 1].
+
+    RunError where what the model says of a grid is no finite number."""
     sent = encode_decode(vae, test, rng("evaluate", seed), progress=progress)
+    _refuse_not_finite(sent)
     x = test.cpu()
     metrics = metrics_of(sent, x)
     metrics["wrong_cells_per_grid"] = {

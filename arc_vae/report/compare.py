@@ -6,6 +6,7 @@
 __all__ = ['compare']
 
 # %% ../../nbs/report/02_compare.ipynb #imports
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +14,9 @@ import numpy as np
 import torch
 
 from ..infra.runs import read_evaluation, read_run
+from ..infra.tables import text_table
 from ..model import elbo
 from ..metrics.accuracy import accuracies_per_draw, bootstrap, bootstrap_weights, count_per_grid
-from ..infra.tables import text_table
 
 # %% ../../nbs/report/02_compare.ipynb #judged-run
 class _Judged(NamedTuple):
@@ -42,7 +43,8 @@ def _judge_run(arrays, first):
     return _Judged(value, drawn)
 
 def _level_text(key, value):
-    "A share as percent, nats and skill as they are."
+    "A share as percent, nats and skill as they are, a dash where there was nothing to be right about."
+    if math.isnan(value): return "–"
     if key in ("distortion", "rate", "elbo", "skill"): return f"{value:.3f}"
     return f"{100*value:.2f} %"
 
@@ -51,6 +53,7 @@ def _difference_text(key, run, first):
     if run.drawn is None: return "other test grids"
     difference = run.value[key] - first.value[key]
     interval = np.quantile(run.drawn[key] - first.drawn[key], (.025, .975))
+    if np.isnan(interval).any(): return _level_text(key, difference)
     low, high = (_level_text(key, end) for end in interval)
     return f"{_level_text(key, difference)}  [{low}, {high}]"
 

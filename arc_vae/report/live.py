@@ -6,7 +6,7 @@
 __all__ = ['latest_model', 'figure_progress', 'Live', 'watch']
 
 # %% ../../nbs/report/04_live.ipynb #imports
-import io, json, sys, time
+import io, json, os, sys, time
 from pathlib import Path
 
 import filelock
@@ -57,7 +57,7 @@ def figure_progress(
     log = read_log(run_dir)
     vae = latest_model(run_dir)
     if not log or vae is None: return None
-    config = json.loads((run_dir/"config.json").read_text())
+    config = json.loads((run_dir/"config.json").read_text(encoding="utf-8"))
     fig = Figure(figsize=(10, 5), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=(3, 2))
     draw_curves(above.subplots(1, 3), log, config)
@@ -83,7 +83,7 @@ class Live:
     @property
     def grids(self):
         if self.x is None:
-            config = json.loads((self.run_dir/"config.json").read_text())
+            config = json.loads((self.run_dir/"config.json").read_text(encoding="utf-8"))
             self.x = load_corpus(config["corpus"]).val[:8]
         return self.x
 
@@ -108,10 +108,23 @@ class Live:
         else: self.handle = display(picture, display_id=True)
 
 # %% ../../nbs/report/04_live.ipynb #watch
-def _is_held(lock):
+def _is_seen_held(path):
+    "Whether another process holds a lock in a folder in which one may only look."
+    try: import fcntl
+    except ImportError: return False
+    try: handle = os.open(path, os.O_RDONLY)
+    except OSError: return False  # nobody has trained there
+    try: fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError: return True
+    finally: os.close(handle)
+    return False
+
+def _is_held(path):
     "Whether another process holds a lock."
+    lock = filelock.FileLock(path)
     try: lock.acquire(timeout=0)
     except filelock.Timeout: return True
+    except OSError: return _is_seen_held(path)
     lock.release()
     return False
 
@@ -121,10 +134,9 @@ def watch(
 ):
     "Show a training that runs elsewhere until it ends; Interrupt stops watching, and not the training."
     live = Live(run_dir)
-    lock = filelock.FileLock(Path(run_dir)/".lock")
     epochs_shown = None
     while True:
-        running = _is_held(lock)
+        running = _is_held(Path(run_dir)/".lock")
         epochs = len(read_log(run_dir))
         if epochs != epochs_shown or not running:
             live(last=not running)

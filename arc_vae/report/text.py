@@ -7,9 +7,9 @@ __all__ = ['report_rows', 'operator_rows', 'operator_facts', 'operator_limits', 
            'report_limits', 'format_report']
 
 # %% ../../nbs/report/01_text.ipynb #imports
+from ..infra.tables import text_table
 from ..metrics.accuracy import METRICS
 from ..evaluate import MIN_SKILL, TARGET, learned_text
-from ..infra.tables import text_table
 
 # %% ../../nbs/report/01_text.ipynb #figure-rows
 _SHARES = {
@@ -28,18 +28,23 @@ def _or_blank(value, spec):
     "A number as text, nothing for None."
     return "" if value is None else format(value, spec)
 
+def _or_dash(value, spec):
+    "A number as text, a dash for None."
+    return "–" if value is None else format(value, spec)
+
 def _share_row(name, key, test, rules, target=""):
     "A share with its interval, beside what each rule reaches."
     interval = test["intervals"][key]
     between = "{:.2%} – {:.2%}".format(*interval) if interval else ""
     reached = [_or_blank(rule[key], ".2%") for rule in rules]
-    return name, f"{test[key]:.2%}", between, *reached, target
+    return name, _or_dash(test[key], ".2%"), between, *reached, target
 
 def _skill_row(test, rules):
     "Skill with its interval, which is no share: it can be negative."
-    between = " – ".join(f"{v:z.3f}" for v in test["intervals"]["skill"])
+    interval = test["intervals"]["skill"] or ()  # none where a test set may be drawn that has no colored cell
+    between = " – ".join(f"{v:z.3f}" for v in interval)
     reached = [_or_blank(rule["skill"], "z.3f") for rule in rules]
-    return "skill", f"{test['skill']:z.3f}", between, *reached, f">= {MIN_SKILL}"
+    return "skill", _or_dash(test["skill"], "z.3f"), between, *reached, f">= {MIN_SKILL}"
 
 # %% ../../nbs/report/01_text.ipynb #key-figures
 def report_rows(
@@ -60,7 +65,7 @@ def report_rows(
         rows.append(_share_row(name, key, test, rules))
     for name, key in _NATS.items():
         paid = [_or_blank(rule.get(key), ".2f") for rule in rules]
-        rows.append((name, f"{test[key]:.2f}", "", *paid, ""))
+        rows.append((name, _or_dash(test[key], ".2f"), "", *paid, ""))
     for name, key in (("active dimensions", "active_dims"), ("active units", "active_units")):
         rows.append((name, f"{test[key]} of {dims}", "", str(untrained.get(key, "")), "0", "0", "", "", "> 0"))
     return rows
@@ -125,7 +130,7 @@ def operator_limits(
 def _brief(metrics):
     "The four accuracies of some grids."
     return (f"pixel {metrics['pixel_accuracy']:.2%}, black {metrics['all_background_accuracy']:.2%}, "
-            f"colored {metrics['foreground_accuracy']:.2%}, exact {metrics['exact_match']:.2%}")
+            f"colored {_or_dash(metrics['foreground_accuracy'], '.2%')}, exact {metrics['exact_match']:.2%}")
 
 def _learned_facts(metrics):
     "By how much training has helped, and what it was given."
@@ -189,7 +194,8 @@ def _arc_facts(subsets):
     facts = []
     for name, found in subsets.items():
         if name == "missing": continue
-        facts.append(f"ARC {name}, {found['n_grids']:,} grids: {_brief(found)}, elbo {found['elbo']:.0f} nats")
+        nats = _or_dash(found["elbo"], ".0f")
+        facts.append(f"ARC {name}, {found['n_grids']:,} grids: {_brief(found)}, elbo {nats} nats")
     return facts
 
 # %% ../../nbs/report/01_text.ipynb #facts

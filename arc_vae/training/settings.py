@@ -25,7 +25,7 @@ from ..code.network import NETWORKS
 
 # %% ../../nbs/training/00_settings.ipynb #trainconfig
 def _setting(default, **limits):
-    "A field of TrainConfig; its limits, min (0 for a number), max and choices, are checked by make_config."
+    "A field of TrainConfig; its limits, min (0 for a number), max, choices and also, are checked by make_config."
     return field(default=default, metadata=limits)
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TrainConfig:
     augment_symmetries:bool = True              # Turn and mirror every training grid at random
     augment_colors:bool = True                  # Permute the colors 1-9 of every training grid at random
     seed:int = _setting(0, max=2**63 - 1)       # Of weights, order, augmentation, noise and the generated corpus
-    device:str = _setting("auto", choices=("auto", "cpu", "cuda", "mps"))
+    device:str = _setting("auto", choices=("auto", "cpu", "cuda", "mps"), also=r"cuda:\d+")
     threads:int = _setting(0, max=1024)         # CPU threads of a process; 0: as torch chooses
     # Backend of torch.compile; empty: none. For the networks that it can compile whole
     compile:str = _setting("", choices=("", "inductor", "cudagraphs", "aot_eager"))
@@ -97,6 +97,8 @@ def make_config(
         raise ConfigError(f"beta_final_epoch: expected {expected}, found {cfg.beta_final_epoch}")
     if cfg.network.startswith("objects") and cfg.latent_dim < 4:
         raise ConfigError(f"latent_dim: network {cfg.network} needs at least 4, found {cfg.latent_dim}")
+    if cfg.processes > 1 and ":" in cfg.device:
+        raise ConfigError(f"device: {cfg.processes} processes take a GPU each; expected cuda, found {cfg.device!r}")
     if not cfg.corpus and cfg.n_corpus < 10:
         raise ConfigError(f"n_corpus: expected at least 10, found {cfg.n_corpus}")
     return cfg

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..infra.files import write_atomic, write_json
-from ..infra.distributed import rank, world_size
+from ..infra.distributed import cores, rank, world_size
 from ..infra.checkpoint import PHASES, START, STATES, CheckpointError, check_entries, export, load_weights
 from ..infra.checkpoint import read_checkpoint, save_checkpoint
 from ..infra.runs import write_log
@@ -199,7 +199,7 @@ def begin_training(
 )->TrainState:           # Before the first step
     "A model on its device that knows what it needs of the training split, and its optimizer."
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
-    if cfg.threads: torch.set_num_threads(cfg.threads)
+    torch.set_num_threads(cfg.threads or min(torch.get_num_threads(), cores()))
     began = time.monotonic()
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed)
     if not resume:

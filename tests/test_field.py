@@ -1,0 +1,267 @@
+"""Faults that people met elsewhere: pipes that know no β, foreign kernels, hosts without a name, cores of others."""
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import ROOT, command
+
+import arc_vae
+from arc_vae.apps.cli import main
+from arc_vae.code.network import make_vae
+from arc_vae.infra.files import DatasetError, write_atomic
+from arc_vae.data import load_corpus
+from arc_vae.infra.settings import ConfigError, pick_device
+from arc_vae.training.settings import make_config, resumed_config
+from arc_vae.train import small_run, train
+from arc_vae.report.live import _is_held, watch
+
+PACKAGE = [path for path in Path(arc_vae.__file__).parent.rglob("*.py") if path.name != "_modidx.py"]
+
+
+def calls(path):
+    "Every call in a module, with the name called, its keywords, and where it is."
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call): continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        keywords = {keyword.arg for keyword in node.keywords}
+        yield node, name, keywords, f"{path.name}:{node.lineno}: {ast.unparse(node)}"
+
+
+def opens_text(node, name, keywords):
+    "Whether a call reads or writes text: a file's, or that of another process."
+    if name in ("read_text", "write_text", "fdopen"): return True
+    if keywords & {"text", "universal_newlines"}: return True
+    builtin = name == "open" and isinstance(node.func, ast.Name)  # those of zipfile, os and PIL give bytes
+    return builtin and "b" not in "".join(ast.literal_eval(argument) for argument in node.args[1:2])
+
+
+def test_no_text_is_opened_without_an_encoding():
+    found = []
+    for path in PACKAGE:
+        for node, name, keywords, where in calls(path):
+            if opens_text(node, name, keywords) and "encoding" not in keywords: found.append(where)
+    assert found == []
+
+
+def test_no_json_may_hold_nan():
+    "`as_json` is the one place that writes JSON."
+    dumping = []
+    for path in PACKAGE:
+        for _, name, _keywords, where in calls(path):
+            if name in ("dump", "dumps"): dumping.append(where)
+    assert len(dumping) == 1
+    assert "allow_nan=False" in dumping[0]
+
+
+@pytest.mark.parametrize("environment", [
+    dict(PYTHONIOENCODING="cp1252"), dict(LC_ALL="C", PYTHONUTF8="0"), dict(PYTHONIOENCODING="ascii")], ids=str)
+def test_a_pipe_that_knows_no_beta_gets_a_question_mark(tmp_path, environment):
+    done = command("arc-vae", "sweep", "--help", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout
+    assert "Train and evaluate over ? and seeds" in done.stdout.replace("β", "?")
+
+
+# Somebody else's kernel, package, temporary folder
+
+@pytest.fixture
+def foreign(tmp_path):
+    "A kernel called python3 that is none, on JUPYTER_PATH, and a package arc_vae that is none, on PYTHONPATH."
+    kernel = tmp_path/"jupyter"/"kernels"/"python3"/"kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps(dict(argv=["false"], display_name="foreign", language="python")), encoding="utf-8")
+    package = tmp_path/"elsewhere"/"arc_vae"/"__init__.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("raise ImportError('another arc_vae')", encoding="utf-8")
+    return dict(JUPYTER_PATH=str(kernel.parents[2]), PYTHONPATH=str(package.parents[1]))
+
+
+def test_a_training_goes_through_where_kernel_package_folder_and_encoding_are_odd(tmp_path, foreign):
+    "The kernel is this Python with this package; sockets have short names; no β is lost."
+    long = tmp_path/("x"*90)
+    long.mkdir()
+    environment = dict(foreign, TMPDIR=str(long), PYTHONIOENCODING="cp1252", LC_ALL="C", PYTHONUTF8="0")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import arc_vae.cli; arc_vae.cli.main()"
+    words = ("train", "--preset", "tiny", "--set", "n_corpus=100", "--set", "epochs=1", "--run", "r")
+    done = command("python", "-c", code, *words, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout
+    assert "epoch  1/1  ? 1.00" in done.stdout
+    assert list(long.glob("arc-vae*")) == []
+
+
+def test_the_explorer_opens_on_this_python_and_hands_options_to_jupyter(tmp_path, foreign):
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    from arc_vae.apps.execute import own_kernel
+    before = dict(os.environ)
+    try:
+        os.environ.update(foreign)
+        assert KernelSpecManager().get_kernel_spec("python3").argv == ["false"]
+        os.environ.update(own_kernel(tmp_path/"own"))
+        assert KernelSpecManager().get_kernel_spec("python3").argv[0] == sys.executable
+        assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), foreign["PYTHONPATH"]]
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    (tmp_path/"outputs"/"r").mkdir(parents=True)
+    (tmp_path/"outputs"/"r"/"config.json").write_text("{}", encoding="utf-8")
+    done = command("arc-vae", "explore", "--run", "r", "--no-browser", "--version", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.strip().replace(".", "").isdigit(), done.stdout
+
+
+# Somebody else's host and cores
+
+def apart(*flags):
+    "The words that run a command with a host name or mounts of its own, where one may have them."
+    words = ["unshare", "--map-root-user", *flags] if os.geteuid() else ["unshare", *flags]
+    allowed = shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
+    if not allowed: pytest.skip("this system gives nobody a host name or mounts of their own")
+    return words
+
+
+def test_processes_find_each_other_on_a_host_that_does_not_know_its_name(tmp_path):
+    code = "import arc_vae.infra.distributed as own; own.launch(2, 'arc_vae.infra.distributed.say_hello')"
+    script = 'hostname no-such-name-here && exec "$0" "$@"'
+    words = [*apart("--uts"), "sh", "-c", script, sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=90)
+    assert done.stdout.startswith("2 processes, numbers sum to 1"), done.stderr
+
+
+def test_cores_are_those_that_one_may_use():
+    "Affinity, and a container's quota; a kernel's threads follow."
+    ask = "from arc_vae.infra.distributed import cores; from arc_vae.cli import _environment; import os, tempfile\n"
+    ask += "with tempfile.TemporaryDirectory() as f, _environment(f): print(cores(), os.environ.get('OMP_NUM_THREADS'))"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+    def answer(*before, script=""):
+        words = [*before, "sh", "-c", f'{script} exec "$0" "$@"', sys.executable, "-c", ask]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = str(min(os.sched_getaffinity(0)))
+    assert answer("taskset", "-c", first) == "1 None\n"
+    quota = "mount -t tmpfs none /sys/fs/cgroup && echo 100000 100000 > /sys/fs/cgroup/cpu.max &&"
+    if len(os.sched_getaffinity(0)) > 1: assert answer(*apart("--mount"), script=quota) == "1 1\n"
+
+
+def test_only_one_place_asks_how_many_cores_there_are():
+    asking = [path.name for path in PACKAGE for _ in range(path.read_text(encoding="utf-8").count("cpu_count("))]
+    assert asking == ["processes.py"]
+
+
+# Words on the command line
+
+def test_a_run_that_stopped_early_says_why_more_epochs_change_nothing(tmp_path):
+    run = small_run(tmp_path/"r", n_corpus=100, epochs=5, beta_final_epoch=1, patience=1, lr=0, lr_final=0)
+    said = []
+    summary = train(resumed_config(run, epochs=9), run, resume=True, say=said.append)
+    assert summary["status"] == "early_stopped"
+    assert ("note: not trained any further, the objective was not better for 1 epochs; "
+            "more patience goes on, --set patience=2") in said
+    assert train(resumed_config(run, patience=2), run, resume=True, say=said.append)["epochs"] > summary["epochs"]
+
+
+def test_a_gpu_has_a_number_and_goes_by_one_name(tmp_path, monkeypatch):
+    assert make_config(device="cuda:1").device == "cuda:1"
+    with pytest.raises(ConfigError, match="'cuda:99' is not available here; available: .*cpu"): pick_device("cuda:99")
+    with pytest.raises(ConfigError, match="expected cuda, found 'cuda:1'"): make_config(device="cuda:1", processes=2)
+    with pytest.raises(ConfigError, match="found 'cuda:', did you mean 'cuda'"): make_config(device="cuda:")
+    monkeypatch.chdir(tmp_path)
+    for words in (["evaluate", "--run", "r", "--device", "gpu"], ["train", "--set", "device=gpu"]):
+        said = CliRunner().invoke(main, words)
+        assert said.exit_code == 1
+        assert said.output.endswith("expected one of auto, cpu, cuda, mps, found 'gpu', did you mean 'cuda'?\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tilde_is_somebodys_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for words in (["corpus", "make", "--out", "~/x.npz", "--n", "20"], ["corpus", "check", "~/x.npz"]):
+        said = CliRunner().invoke(main, words)
+        assert said.exit_code == 0, said.output
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+
+
+# Somebody else's folder and files
+
+def test_one_can_watch_a_run_in_a_folder_of_somebody_elses(tmp_path):
+    place = Path(tempfile.mkdtemp(dir="/tmp"))  # those of pytest are closed to others
+    run = small_run(place/"r", n_corpus=100, epochs=1, beta_final_epoch=1)
+    for path in (place, run, *run.rglob("*")): path.chmod(0o555 if path.is_dir() else 0o444)
+    user = os.geteuid()
+    lock = filelock.FileLock(run/".lock")
+    if user == 0:
+        lock.acquire()
+        os.seteuid(65534)  # root may write everywhere, so be nobody for a moment
+    try:
+        if user == 0: assert _is_held(run/".lock")
+        lock.release()
+        assert not _is_held(run/".lock")
+        watch(run)
+    finally:
+        os.seteuid(user)
+        for path in (place, run, run/"checkpoints"): path.chmod(0o755)
+        shutil.rmtree(place)
+
+
+def test_an_error_of_writing_names_one_file(tmp_path):
+    (tmp_path/"a").mkdir()
+    with pytest.raises(IsADirectoryError) as caught: write_atomic(tmp_path/"a", lambda file: file.write(b"x"))
+    assert str(caught.value).endswith(f"Is a directory: {str(tmp_path/'a')!r}")
+
+
+CODES = np.linspace(-1, 1, 30).reshape(3, 10)
+
+
+@pytest.mark.parametrize("codes", [
+    list(torch.from_numpy(CODES)), [torch.from_numpy(row).float() for row in CODES], CODES.tolist(),
+    CODES[::-1][::-1], np.asfortranarray(CODES), np.repeat(CODES, 2, 0)[::2], CODES.astype(">f8"),
+    np.repeat(CODES, 2, 1)[:, ::2]], ids=range(8))
+def test_codes_may_come_as_any_numbers(codes):
+    vae = make_vae("reference")
+    assert torch.equal(vae.decode(codes), vae.decode(torch.from_numpy(CODES)))
+    assert torch.equal(vae.decode(codes[::-1]), vae.decode(torch.from_numpy(CODES).flip(0)))
+
+
+@pytest.mark.parametrize("codes", [["a"]*10, [[0.]*10, [0.]*9], [torch.zeros(10), torch.zeros(9)], None, {}], ids=str)
+def test_what_is_no_code_is_said_to_be_none(codes):
+    with pytest.raises(ValueError, match=r"^z: expected "): make_vae("reference").decode(codes)
+
+
+def test_grids_may_come_as_any_whole_numbers():
+    vae = make_vae("reference")
+    grids = torch.arange(512).view(2, 16, 16)%10
+    many = grids.numpy()
+    kinds = [grids.bfloat16(), list(grids.bfloat16()), grids.half(), many.astype(">i4"), np.repeat(many, 2, 0)[::2],
+             np.array([*many, None], object)[:2]]
+    for kind in kinds:
+        assert torch.allclose(vae.encode(kind)[-1], vae.encode(grids)[-1])
+
+
+@pytest.mark.parametrize("name, content, said", [
+    ("a.npy", b"\x93NUMPY\x01\x00", r"an \.npy file, which holds one array; np\.savez\(path, train="),
+    ("a.json", b'{"train": []}', "JSON$"), ("b.json", b"[[0]]", "JSON$"), ("a.pkl", b"\x80\x04", "a pickle"),
+    ("a.gz", b"\x1f\x8b\x08", "a file packed by gzip"), ("a.txt", b"0 1 2", "something else or a damaged one")])
+def test_a_file_that_is_no_corpus_is_called_what_it_is(tmp_path, name, content, said):
+    (tmp_path/name).write_bytes(content)
+    with pytest.raises(DatasetError, match=f"{name}: expected an .npz file of numpy, found {said}"):
+        load_corpus(tmp_path/name)
+
+
+def test_arrays_of_other_names_are_to_be_renamed(tmp_path):
+    grids = np.zeros((9, 16, 16), np.uint8)
+    np.savez(tmp_path/"x.npz", x_train=grids, x_val=grids, x_test=grids)
+    with pytest.raises(DatasetError, match="found x_train, x_val, x_test; rename 'x_train' to 'train'$"):
+        load_corpus(tmp_path/"x.npz")
