@@ -409,7 +409,7 @@ def test_a_finish_that_hangs_is_left_behind(tmp_path, monkeypatch, capsys):
         finish(run, exit_code)
     with monkeypatch.context() as m:
         m.setattr(wandb.Run, "finish", hang)
-        m.setattr(track, "within", lambda seconds, call: call_with_timeout(.5, call))
+        m.setattr(track, "call_with_timeout", lambda seconds, call: call_with_timeout(.5, call))
         start = time.perf_counter()
         with Tracker(tmp_path/"run", {}, mode="offline") as t: use(t)
         assert time.perf_counter() - start < 4
@@ -507,7 +507,7 @@ def test_disabled_does_nothing(tmp_path, monkeypatch, capsys):
 
 def test_without_the_package_it_is_off(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "wandb", None)  # from here on `import wandb` raises
-    spec = importlib.util.spec_from_file_location("arc_vae.track_again", track.__file__)
+    spec = importlib.util.spec_from_file_location("arc_vae.infra.track_again", track.__file__)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert [wandb_mode(mode) for mode in ("auto", "online", "disabled")] == ["disabled"]*3
     assert capsys.readouterr().out.splitlines() == ["W&B is off: the package wandb is not installed"]*2
