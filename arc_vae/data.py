@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .infra.files import MAX_MEMBERS, READ_ERRORS, DatasetError, file_sha256, read_member, short_error
+from .infra.files import MAX_MEMBERS, READ_ERRORS, DatasetError, file_sha256, found_instead, read_member
+from .infra.files import short_error
 from .infra.rows import ConcatRows, free_bytes
 
 # %% ../nbs/00_data.ipynb #x-grid-16-rows-and-columns-of-a-grid
@@ -237,25 +238,6 @@ def _unread_notes(names, used):
     return notes
 
 # %% ../nbs/00_data.ipynb #load
-_BEGINNINGS = {  # of files that are no .npz
-    b"\x93NUMPY": "an .npy file, which holds one array; np.savez(path, train=..., val=..., test=...) writes three",
-    b"{": "JSON",
-    b"[": "JSON",
-    b"\x1f\x8b": "a file packed by gzip",
-    b"\x89HDF": "an HDF5 file",
-    b"PAR1": "a Parquet file",
-    b"\x80": "a pickle, which is never opened"}
-
-def _found_instead(path, error):
-    "What a file is that could not be read, by its first bytes."
-    try:
-        with open(path, "rb") as f: start = f.read(8)
-    except OSError:
-        start = b""
-    for beginning, name in _BEGINNINGS.items():
-        if start.startswith(beginning): return name
-    return f"something else or a damaged one ({short_error(error)})"
-
 def _load(path, mapped, read):
     "The corpus in one file; members named in `mapped` stay there where they are not compressed."
     try:
@@ -272,7 +254,7 @@ def _load(path, mapped, read):
     except PermissionError:
         raise DatasetError(f"{path}: no permission to read it") from None
     except READ_ERRORS as e:
-        raise DatasetError(f"{path}: expected an .npz file of numpy, found {_found_instead(path, e)}") from None
+        raise DatasetError(f"{path}: expected an .npz file of numpy, found {found_instead(path, e)}") from None
     for split, grids in splits.items():
         _check_values(grids, path, split)
     _check_lengths(factors, splits, path)

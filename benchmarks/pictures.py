@@ -62,9 +62,11 @@ def explorer(run, to):
     if not (chromium := find_chromium()): raise SystemExit("no Chromium here: `apt-get install chromium`")
     projections(run)
     with (tempfile.TemporaryDirectory() as home, jupyter_lab(run, Path(home)) as address,
-          opened(address, chromium, device_scale_factor=1.25) as person):
-        person.after(lambda: person.button("random test grid"))
-        person.page.locator(".jp-OutputArea-output").first.screenshot(path=to)
+          opened(address, chromium, width=1400, device_scale_factor=1.25) as person):
+        person.decoded.focus()
+        person.page.keyboard.press("n")
+        person.after(lambda: person.page.keyboard.press("ArrowDown"))
+        person.page.locator(".jp-OutputArea-output").last.screenshot(path=to)
 
 
 PICTURES = dict(calculating=calculating, reconstructions=reconstructions, samples=samples, explorer=explorer)

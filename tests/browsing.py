@@ -3,19 +3,14 @@
 For the tests, and for the README's picture of it."""
 import json
 import os
-import re
-import secrets
 import shutil
-import socket
 import subprocess
-import time
-import urllib.request
+import sys
 from contextlib import contextmanager
 
-import nbformat
 import numpy as np
 import torch
-from conftest import BIN, ROOT
+from conftest import ROOT
 
 from arc_vae.data import PALETTE
 
@@ -37,21 +32,6 @@ def find_chromium():
     return installed_chromium()
 
 
-def write_notebook(run_dir, path):
-    "A notebook that explores a run."
-    code = f"from arc_vae.apps.explorer import explore\nexplorer = explore({str(run_dir)!r})\nexplorer"
-    kernel = dict(name="python3", display_name="Python 3", language="python")
-    cells = [nbformat.v4.new_code_cell(code)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=kernel)), path)
-
-
-def free_port():
-    "A port that nobody listens at."
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def own_environment(home):
     "Environment variables of a JupyterLab whose settings lie below the folder home."
     folders = dict(
@@ -64,52 +44,27 @@ def own_environment(home):
     )
     environment = os.environ | {name: str(home/folder) for name, folder in folders.items()}
     environment.pop("IN_TEST", None)
-    return environment | dict(PYTHONPATH=str(ROOT))
-
-
-def start_server(home, port, token):
-    "A JupyterLab that serves the notebooks below the folder home."
-    words = [
-        "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home/'notebooks'}",
-    ]
-    command = [str(BIN/"jupyter"), "lab", *words]
-    with open(home/"log.txt", "w") as log:
-        return subprocess.Popen(command, env=own_environment(home), stdout=log, stderr=subprocess.STDOUT)
-
-
-def wait_for(server, address, log):
-    "Until a server answers; what it has logged where it does not."
-    began = time.monotonic()
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            assert server.poll() is None and time.monotonic() - began < 60, log.read_text()
-        time.sleep(.1)
+    return environment | dict(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")
 
 
 @contextmanager
 def jupyter_lab(run_dir, home):
-    "The address of a notebook that explores a run, in a JupyterLab with settings of its own, below the folder home."
-    (home/"notebooks").mkdir()
-    write_notebook(run_dir, home/"notebooks"/"look.ipynb")
+    "The address that `arc-vae explore` prints for a copy of a run, with settings of its own, below the folder home."
+    shutil.copytree(run_dir, home/"outputs"/"run")
     news = home/"settings"/"@jupyterlab"/"apputils-extension"/"notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    token = secrets.token_hex(16)
-    port = free_port()
-    server = start_server(home, port, token)
-    try:
-        wait_for(server, f"http://127.0.0.1:{port}/api/status?token={token}", home/"log.txt")
-        yield f"http://127.0.0.1:{port}/lab/tree/look.ipynb?token={token}&reset"
-    finally:
-        server.terminate()
+    words = ["explore", "run", "--no-browser"]
+    command = [sys.executable, "-c", "import arc_vae.apps.cli; arc_vae.apps.cli.main()", *words]
+    with subprocess.Popen(command, env=own_environment(home), cwd=home, text=True, stdout=subprocess.PIPE) as server:
+        lines = []
         try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
+            while not lines or not lines[-1].startswith("http"):
+                lines.append(server.stdout.readline())
+                assert lines[-1], f"no address: {''.join(lines)}"
+            yield lines[-1].strip()
+        finally:
+            server.terminate()
 
 
 class Person:
@@ -137,8 +92,7 @@ class Person:
 
     def slider(self, d):
         "The slider of a dimension."
-        label = self.page.locator(".arc-sliders label", has_text=re.compile(rf"^z{d},"))
-        return label.locator("input")
+        return self.page.locator(f".arc-sliders input[data-index='{d}']").first
 
     def after(self, act):
         "What is shown when `act` has changed the numbers and all parts agree again: z, and the grid on the canvas."
@@ -147,19 +101,19 @@ class Person:
         self.page.wait_for_function("""before => {
             const text = [...document.querySelectorAll("textarea")].at(-1).value;
             if (text === before) return false;
-            const { z, grid } = JSON.parse(text), rows = [...document.querySelectorAll(".arc-sliders label")];
+            const { z, grid } = JSON.parse(text), rows = [
+                ...document.querySelector(".arc-sliders").querySelectorAll("label")];
             return document.querySelector(".arc-canvas").dataset.grid === grid.map(row => row.join("")).join("/")
                 && rows.every(row => Math.abs(
-                    z[+row.textContent.match(/z(\\d+)/)[1]] - row.querySelector("output").textContent) < .00501);
+                    z[+row.querySelector("input").dataset.index] - row.querySelector("output").textContent) < .00501);
         }""", arg=before)
         return torch.tensor(self.said()["z"]), self.pixels(self.decoded)
 
     def numbers(self):
         "The number beside the slider of each dimension."
-        names = self.page.locator(".arc-sliders label span").all_text_contents()
-        outputs = self.page.locator(".arc-sliders output").all_text_contents()
-        dims = [int(re.match(r"z(\d+)", name)[1]) for name in names]
-        return dict(zip(dims, map(float, outputs)))
+        labels = self.page.locator(".arc-sliders").first.locator("label")
+        return dict(labels.evaluate_all("""labels => labels.map(label => [
+            +label.querySelector("input").dataset.index, +label.querySelector("output").textContent])"""))
 
     def pixels(self, canvas):
         "The colors of the middles of all cells, as they are on the screen."
@@ -180,10 +134,8 @@ def opened(address, chromium, width=1280, height=1180, **more):
         errors = []
         page.set_default_timeout(WAIT)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.goto(address)
-        page.wait_for_function("document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle')")
-        page.locator(".jp-CodeCell .cm-content").click()
-        page.keyboard.press("Control+Enter")
         page.wait_for_selector("canvas[data-here]")
         yield Person(page)
         assert errors == []

@@ -12,6 +12,8 @@ import torch
 from conftest import ROOT
 
 from arc_vae.apps import explorer as ex
+from arc_vae.apps.grid_view import blank
+from arc_vae.code.network import make_vae
 from arc_vae.code.pretrained import load
 from arc_vae.infra.runs import read_evaluation
 
@@ -22,7 +24,7 @@ class Counted:
         self.vae = vae
         self.decoded = 0
 
-    def encode(self, grids): return self.vae.encode(grids)
+    def __getattr__(self, name): return getattr(self.vae, name)
 
     def decode(self, z, **kw):
         self.decoded += 1
@@ -49,12 +51,12 @@ def turn(explorer, d, value):
 
 def click(explorer, i):
     "What arrives when a person clicks the point of test grid i on the map."
-    explorer.map._handle_custom_msg(dict(picked=i), [])
+    explorer.map.view._handle_custom_msg(dict(picked=i), [])
 
 
 def points(explorer):
     "Where the test grids lie on the map, float32 (N, 2)."
-    return np.frombuffer(explorer.map.points, np.float32).reshape(-1, 2)
+    return np.frombuffer(explorer.map.view.points, np.float32).reshape(-1, 2)
 
 
 def check_truthful(explorer):
@@ -72,11 +74,11 @@ def check_truthful(explorer):
 
 def test_a_slider_moves_the_grid(explorer):
     check_truthful(explorer)
-    assert not explorer.z.any()
-    kl = [row[1] for row in explorer.sliders.rows]
+    kl = [row["kl"] for row in explorer.sliders.rows]
     assert kl == sorted(kl, reverse=True)
     pictures = {json.dumps(explorer.decoded.grid)}
-    for d, _, low, high in explorer.sliders.rows:
+    for row in explorer.sliders.rows:
+        d, low, high = row["index"], row["low"], row["high"]
         assert low < high
         for value in (low, high, 7.5):
             turn(explorer, d, value)
@@ -93,7 +95,7 @@ def test_a_click_on_the_map_goes_there(explorer, e):
         assert explorer.vae.decoded == decoded_before + 1
         check_truthful(explorer)
         assert np.array_equal(explorer.z.numpy(), e["mu"][i])
-        assert explorer.number.value == i
+        assert explorer.number.value == str(i)
         original = e["x"][i]
         assert explorer.original.grid == original.tolist()
         assert explorer.original.caption == f"original: test grid #{i}"
@@ -106,41 +108,38 @@ def test_the_ring_is_where_the_sliders_are(explorer, e, evaluated):
     maps = dict(np.load(evaluated/"latent.npz"))
     pca, tsne = maps["pca"], maps["tsne"]
     click(explorer, 5)
-    assert np.allclose(explorer.map.here, pca[5], atol=1e-4)
+    assert np.allclose(explorer.map.view.here, pca[5], atol=1e-4)
     assert np.array_equal(points(explorer), pca)
     halfway = (e["mu"][5] + e["mu"][9])/2
     explorer.move(halfway)
-    assert np.allclose(explorer.map.here, (pca[5] + pca[9])/2, atol=1e-4), "a projection is linear"
-    explorer.method.value = "tsne"
+    assert np.allclose(explorer.map.view.here, (pca[5] + pca[9])/2, atol=1e-4), "a projection is linear"
+    explorer.map.method.value = "tsne"
     nearest = int(np.linalg.norm(e["mu"] - halfway, axis=1).argmin())
-    assert explorer.map.here == tsne[nearest].tolist()
-    assert f"#{nearest}" in explorer.map.caption
+    assert explorer.map.view.here == tsne[nearest].tolist()
+    assert f"#{nearest}" in explorer.map.view.caption
     assert np.array_equal(points(explorer), tsne)
 
 
-def test_the_map_has_three_colorings(explorer):
-    explorer.method.value = "tsne"
-    assert explorer.color_by.options == ("main color", "colored cells", "objects")
-    colorings = {bytes(explorer.map.colors)}
-    for choice in explorer.color_by.options[1:]:
-        explorer.color_by.value = choice
-        colorings.add(bytes(explorer.map.colors))
-    assert len(colorings) == 3
+def test_the_map_has_four_colorings(explorer):
+    explorer.map.method.value = "tsne"
+    assert explorer.map.color_by.options == ("main color", "colored cells", "objects", "wrong cells")
+    colorings = {bytes(explorer.map.view.colors)}
+    for choice in explorer.map.color_by.options[1:]:
+        explorer.map.color_by.value = choice
+        colorings.add(bytes(explorer.map.view.colors))
+    assert len(colorings) == 4
 
 
 def test_the_line_from_a_to_b(explorer, e):
-    assert explorer.line.disabled
     click(explorer, 1)
-    explorer.buttons["set A"].click()
-    assert explorer.line.disabled
-    assert explorer.thumbs["A"].grid == explorer.decoded.grid
+    explorer.line.buttons["A"].click()
+    assert explorer.line.thumbs["A"].grid == explorer.decoded.grid
     click(explorer, 2)
-    explorer.buttons["set B"].click()
-    assert not explorer.line.disabled
-    assert explorer.line.value == 1
+    explorer.line.buttons["B"].click()
+    assert explorer.line.slider.z == [1]
     start, end = torch.from_numpy(e["mu"][[1, 2]])
-    for value in (0, .3, .75, 1):
-        explorer.line.value = value
+    for value in (.75, .3, 0, 1):
+        explorer.line.slider.set_state(dict(z=[value]))
         check_truthful(explorer)
         assert torch.equal(explorer.z, torch.lerp(start, end, value))
         assert not explorer.decoded.against
@@ -148,24 +147,26 @@ def test_the_line_from_a_to_b(explorer, e):
 
 
 def test_what_is_drawn_lands_where_the_encoder_says(explorer):
-    drawn = ex.blank()
+    board = explorer.board
+    land, take, clear = board.buttons
+    drawn = blank()
     for row, column in ((2, 3), (2, 4), (3, 3), (3, 4)): drawn[row][column] = 4
-    explorer.board.set_state(dict(grid=drawn))
-    explorer.buttons["where does it land?"].click()
+    board.view.set_state(dict(grid=drawn))
+    land.click()
     check_truthful(explorer)
     assert torch.equal(explorer.z, explorer.vae.encode(drawn)[0])
     assert explorer.original.grid == drawn
     assert "the drawing" in explorer.original.caption
-    explorer.text.value = "044\n440"
-    assert explorer.board.grid[0][:3] == [0, 4, 4]
-    assert explorer.board.grid[1][:3] == [4, 4, 0]
-    assert np.sum(explorer.board.grid) == 16
-    assert explorer.message.value == ""
-    explorer.buttons["take the decoded grid"].click()
-    assert explorer.board.grid == explorer.decoded.grid
-    explorer.buttons["clear"].click()
-    assert explorer.board.grid == ex.blank()
-    assert explorer.text.value == ""
+    board.text.value = "044\n440"
+    assert board.view.grid[0][:3] == [0, 4, 4]
+    assert board.view.grid[1][:3] == [4, 4, 0]
+    assert np.sum(board.view.grid) == 16
+    assert board.message.value == ""
+    take.click()
+    assert board.view.grid == explorer.decoded.grid
+    clear.click()
+    assert board.view.grid == blank()
+    assert board.text.value == ""
 
 
 NO_GRIDS = [
@@ -174,32 +175,34 @@ NO_GRIDS = [
 
 @pytest.mark.parametrize("text", NO_GRIDS)
 def test_a_bad_grid_is_one_line(explorer, text):
-    grid_before = explorer.board.grid
-    explorer.text.value = text
-    assert 0 < len(explorer.message.value) < 150
-    assert "\n" not in explorer.message.value
-    assert explorer.board.grid == grid_before
-    explorer.text.value = "[[3]]"
-    assert explorer.message.value == ""
-    assert explorer.board.grid[0][0] == 3
+    board = explorer.board
+    grid_before = board.view.grid
+    board.text.value = text
+    assert 0 < len(board.message.value) < 150
+    assert "\n" not in board.message.value
+    assert board.view.grid == grid_before
+    board.text.value = "[[3]]"
+    assert board.message.value == ""
+    assert board.view.grid[0][0] == 3
 
 
-def test_back_goes_through_all_places(explorer, e):
+def test_undo_goes_through_all_places(explorer, e):
+    beginning = explorer.state
     click(explorer, 4)
     turn(explorer, 0, .5)  # by hand, then away: this place counts too
     by_hand = explorer.z
     explorer.random_prior()
-    explorer.back()
+    explorer.undo()
     assert torch.equal(explorer.z, by_hand)
     check_truthful(explorer)
-    explorer.back()
+    explorer.undo()
     assert np.array_equal(explorer.z.numpy(), e["mu"][4])
     assert explorer.original.grid == e["x"][4].tolist()
     turn(explorer, 1, -.5)
-    explorer.back()
+    explorer.undo()
     assert np.array_equal(explorer.z.numpy(), e["mu"][4]), "what was moved by hand goes back first"
-    for _ in range(3): explorer.back()
-    assert not explorer.z.any(), "to the beginning and no farther"
+    for _ in range(3): explorer.undo()
+    assert explorer.state == beginning, "to the beginning and no farther"
     check_truthful(explorer)
 
 
@@ -263,7 +266,7 @@ def test_without_tsne_the_map_is_pca(evaluated, tmp_path):
     run = shutil.copytree(evaluated, tmp_path/"run")
     (run/"latent.npz").unlink()
     explorer = ex.explore(run)
-    assert explorer.method.options == (("PCA", "pca"),)
+    assert explorer.map.method.options == (("PCA", "pca"),)
     assert not (run/"latent.npz").exists()
     assert np.allclose(points(explorer), np.load(evaluated/"latent.npz")["pca"])
 
@@ -283,7 +286,7 @@ def test_models_load_as_they_are(evaluated, explorer):
 
 
 def test_a_run_gets_a_notebook_that_explores_it(evaluated, tmp_path, monkeypatch):
-    from arc_vae.apps.cli import explorer_notebook
+    from arc_vae.apps.launch import explorer_notebook
     run = tmp_path/"run with a space"
     shutil.copytree(evaluated, run)
     path = explorer_notebook(run)
@@ -295,3 +298,85 @@ def test_a_run_gets_a_notebook_that_explores_it(evaluated, tmp_path, monkeypatch
     assert isinstance(names["found"], ex.Explorer)
     path.write_text("mine")
     assert explorer_notebook(run).read_text() == "mine", "what somebody made of it stays"
+
+
+def test_it_begins_with_a_grid(explorer):
+    assert explorer.original.caption == f"original: test grid #{explorer.number.value}"
+    assert np.sum(explorer.original.grid) > 0
+    assert all(np.sum(thumb.grid) > 0 for thumb in explorer.line.thumbs.values())
+
+
+def act(explorer, action, **details):
+    "What arrives when a person does something to an object."
+    explorer.decoded._handle_custom_msg(dict(action=action, **details), [])
+    check_truthful(explorer)
+
+
+def test_the_number_names_what_is_on_the_screen(explorer):
+    explorer.number.value = "7"
+    assert explorer.original.caption == "original: test grid #7"
+    act(explorer, "move", object=0, down=1)
+    assert explorer.number.value == ""
+    explorer.undo()
+    assert explorer.number.value == "7"
+    for text in ("1000000", "seven", "-1"):
+        explorer.number.value = text
+        assert explorer.said.value.startswith("test grid #: expected a number from 0 to 99, found")
+        assert explorer.original.caption == "original: test grid #7"
+
+
+def test_a_drag_is_one_step_of_the_history(explorer):
+    click(explorer, 3)
+    z, steps = explorer.z, len(explorer.history)
+    for down, right in ((1, 0), (1, 2), (2, 3)): act(explorer, "drag", object=0, down=down, right=right)
+    act(explorer, "drop", object=0)
+    assert torch.allclose((explorer.z - z)[:4]/explorer.vae.axes[1].step, torch.tensor([0, 2., 3, 0]))
+    assert len(explorer.history) == steps + 1
+    for down in (1, 0): act(explorer, "drag", object=0, down=down, right=0)
+    act(explorer, "drop", object=0)
+    assert len(explorer.history) == steps + 1, "put back where it was taken"
+    explorer.undo()
+    assert torch.equal(explorer.z, z)
+
+
+def test_what_cannot_be_done_is_said(explorer):
+    click(explorer, 0)
+    z = explorer.z
+    for action, details in dict(move=dict(object=5, down=1), reshape=dict(object=5), recolor_all=dict(by=9)).items():
+        explorer.said.value = ""
+        act(explorer, action, **details)
+        assert explorer.said.value
+        assert "\n" not in explorer.said.value
+        assert torch.equal(explorer.z, z)
+    explorer.buttons["delete"].click()
+    assert "select an object" in explorer.said.value
+
+
+def test_the_script_comes_to_the_same_grid(explorer):
+    act(explorer, "move", object=0, down=1, right=-1)
+    act(explorer, "recolor", object=0, color=3)
+    explorer.buttons["mirror"].click()
+    turn(explorer, 0, -.5)
+    act(explorer, "move", object=0, right=.25)
+    explorer.join()
+    names = {}
+    exec(explorer.python.value, names)
+    assert torch.allclose(names["z"], explorer.z, atol=1e-5)
+    assert names["grid"].tolist() == explorer.decoded.grid
+
+
+def test_a_checkpoint_is_enough(evaluated):
+    explorer = ex.explore(evaluated/"checkpoints"/"vae_best.pth")
+    assert explorer.original.caption.startswith("original: generated grid #")
+    explorer.buttons["random generated grid"].click()
+    assert explorer.decoded.grid == explorer.vae.decode(explorer.z)[0].tolist()
+
+
+def test_a_network_without_axes_has_plain_sliders():
+    vae = make_vae("reference")
+    explorer = ex.Explorer(vae, ex.atlas_of_model(vae, 50))
+    assert not explorer.decoded.movable
+    assert "mirror" not in explorer.buttons
+    turn(explorer, 2, .5)
+    assert explorer.decoded.grid == vae.decode(explorer.z)[0].tolist()
+    assert explorer.sliders.rows[0]["name"] == ""

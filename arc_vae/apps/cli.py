@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['main', 'train', 'evaluate', 'sample', 'run', 'one_of_many', 'sweep', 'verify_run', 'compare_runs', 'bench_subjects',
-           'explorer_notebook', 'explore', 'corpus', 'corpus_make', 'corpus_check']
+           'explore', 'corpus', 'corpus_make', 'corpus_check']
 
 # %% ../../nbs/apps/08_cli.ipynb #imports
-import json, os, re, signal, subprocess, sys, tempfile
+import json, os, re, signal, sys
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 import arc_vae
-from .execute import KERNEL_ENVIRONMENT, existing_run, own_kernel, run_path
+from .execute import KERNEL_ENVIRONMENT, existing_run, run_path
 from .stages import all_settings, changes_from, check_choices, config_from, evaluate_stage
 from .stages import one_after_another, parse_numbers, prepare_run, sample_stage, side_by_side
 from .stages import train_and_evaluate, train_stage
@@ -234,40 +234,41 @@ def bench_subjects(subjects, corpus, steps, rounds, in_json):
     result = bench(subjects, grids, steps, rounds, environment, say=lambda line: click.echo(line, err=True))
     click.echo(as_json(result, indent=1) if in_json else bench_table(result))
 
-# %% ../../nbs/apps/08_cli.ipynb #explorer-notebook
-def explorer_notebook(
-    run_dir:Path,     # A run folder
-)->Path:              # explore.ipynb in it
-    "A notebook of the run's own that opens the explorer; one that is there is left as it is."
-    import nbformat
-    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
-    from arc_vae.infra.files import write_atomic
-    path = run_dir/"explore.ipynb"
-    if path.exists(): return path
-    title = f"# {run_dir.name}\n\nRun the cell below (Shift+Enter)."
-    code = "from pathlib import Path\n\nfrom arc_vae.apps.explorer import explore\n\nexplore(Path.cwd())"
-    cells = [new_markdown_cell(title, id="what"), new_code_cell(code, id="explore")]
-    kernel = dict(display_name="python3", language="python", name="python3")
-    made = new_notebook(cells=cells, metadata=dict(kernelspec=kernel))
-    return write_atomic(path, lambda f: f.write(nbformat.writes(made).encode()))
-
 # %% ../../nbs/apps/08_cli.ipynb #explore
-@main.command(context_settings=dict(ignore_unknown_options=True))
-@_run_option
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
-def explore(name, options):
-    """Open JupyterLab on the explorer of a run: sliders, a map of its test grids, a board to draw on.
+def _explored(source, name):
+    "The run or checkpoint that is meant; ClickException where there is none."
+    if not (source or name): raise click.ClickException("expected a run, or a checkpoint such as vae_best.pth")
+    path = Path(source)
+    if source and path.is_file(): return path.resolve()
+    if source.endswith(".pth"): raise click.ClickException(f"{source}: no such checkpoint")
+    return existing_run(name or source)
 
-    Any further option is JupyterLab's: --no-browser, --port 9999, --ip 0.0.0.0.
+@main.command(context_settings=dict(ignore_unknown_options=True))
+@click.argument("source", default="", metavar="[RUN|CHECKPOINT]")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
+@click.option("--run", "name", default="", help="The same as RUN.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where JupyterLab listens.  [default: any free port]")
+@click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
+@click.option("--html", metavar="FILE", help="Write one page that needs no Python instead, and open nothing.")
+def explore(source, options, name, port, no_browser, html):
+    """Open the explorer of a run or of a checkpoint: objects to drag, sliders, a map, a board to draw on.
+
+    \b
+    arc-vae explore default-seed0
+    arc-vae explore benchmarks/results/default-seed0.pth
+    arc-vae explore default-seed0 --html page.html
+
+    Any further option is JupyterLab's, such as --ip=0.0.0.0.
     """
-    notebook = explorer_notebook(existing_run(name))
-    command = [sys.executable, "-m", "jupyter", "lab"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container one is root, and Jupyter would refuse
-        command.append("--allow-root")
-    with tempfile.TemporaryDirectory(prefix="arc-vae-") as folder:
-        environment = os.environ | own_kernel(folder)
-        raise SystemExit(subprocess.call([*command, *options, str(notebook)], env=environment))
+    if source.startswith("-"): source, options = "", (source, *options)
+    source = _explored(source, name)
+    if html:
+        from arc_vae.apps.page import write_page
+        path = write_page(source, Path(html))
+        return click.echo(f"{html}: {path.stat().st_size/1e3:,.0f} kB, opened by any browser")
+    from arc_vae.apps.launch import explorer_notebook, open_lab
+    open_lab(explorer_notebook(source), port, not no_browser, options, say=click.echo)
+
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus
 class _UserPath(click.Path):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_RATIO', 'SMALL_BYTES', 'MAX_MEMBERS', 'READ_ERRORS', 'DatasetError', 'did_you_mean', 'short_error',
-           'read_header', 'read_member', 'write_atomic', 'as_json', 'write_json', 'remove_temp_files', 'file_sha256',
-           'subprocess_env', 'note_other_source']
+           'found_instead', 'read_header', 'read_member', 'write_atomic', 'as_json', 'write_json', 'remove_temp_files',
+           'file_sha256', 'subprocess_env', 'note_other_source']
 
 # %% ../../nbs/infra/00_files.ipynb #imports
 import difflib, hashlib, io, json, math, os, shutil, tokenize, zipfile, zlib
@@ -45,6 +45,29 @@ def short_error(e):
     "An exception in one line of bounded length."
     message = " ".join(str(e).split())
     return f"{type(e).__name__}: {message[:150]}"
+
+# %% ../../nbs/infra/00_files.ipynb #found-instead
+_BEGINNINGS = {  # of files that are no .npz
+    b"\x93NUMPY": "an .npy file, which holds one array; np.savez(path, train=..., val=..., test=...) writes three",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"\x1f\x8b": "a file packed by gzip",
+    b"\x89HDF": "an HDF5 file",
+    b"PAR1": "a Parquet file",
+    b"\x80": "a pickle, which is never opened"}
+
+def found_instead(
+    path,             # A file that could not be read
+    error:Exception,  # What reading it has raised
+)->str:               # The end of an error message
+    "What a file is that could not be read, by its first bytes."
+    try:
+        with open(path, "rb") as f: start = f.read(8)
+    except OSError:
+        start = b""
+    for beginning, name in _BEGINNINGS.items():
+        if start.startswith(beginning): return name
+    return f"something else or a damaged one ({short_error(error)})"
 
 # %% ../../nbs/infra/00_files.ipynb #read-header
 def read_header(

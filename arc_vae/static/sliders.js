@@ -1,0 +1,104 @@
+// A slider for each number of the code: what it says, where its labels stand, what the encoder and decoder make of it.
+const THUMB = 16; // width of the slider's knob in pixels
+
+function append(parent, tag, properties = {}) {
+  return parent.appendChild(Object.assign(document.createElement(tag), properties));
+}
+
+function leftOf(share) { return `calc(${THUMB/2}px + ${share}*(100% - ${THUMB}px))`; }
+
+function makeRow(model, row) {
+  const label = document.createElement("label"), name = row.name || `z${row.index}`;
+  append(label, "span", { className: "arc-name", textContent: name, title: row.title });
+  const track = append(label, "span", { className: "arc-track" });
+  const band = append(track, "i", { className: "arc-band", title: "where the encoder puts what is shown" });
+  const ticks = append(track, "span", { className: "arc-ticks" });
+  const input = append(track, "input", { type: "range", step: .01, oninput: () => {
+    const z = [...model.get("z")];
+    z[row.index] = +input.value;
+    model.set("z", z);
+    model.save_changes();
+  } });
+  input.dataset.index = row.index;
+  input.setAttribute("aria-label", row.title);
+  return { label, input, band, ticks, ...row,
+    number: append(label, "output"), text: append(label, "span", { className: "arc-reading" }) };
+}
+
+function showTicks(ticks, marks, low, high) {
+  const key = JSON.stringify([marks, low, high]);
+  if (ticks.dataset.key === key) return;
+  ticks.dataset.key = key;
+  ticks.replaceChildren(...marks.map(([value, text, color]) => {
+    const tick = document.createElement("i");
+    tick.style.left = leftOf((value - low)/(high - low));
+    if (color) tick.style.background = color;
+    tick.className = color ? "arc-swatch" : "";
+    tick.append(text);
+    return tick;
+  }));
+}
+
+function showRow(row, value, reading) {
+  const low = Math.floor(100*Math.min(row.low, value))/100, high = Math.ceil(100*Math.max(row.high, value))/100;
+  const share = v => Math.max(0, Math.min(1, (v - low)/(high - low)));
+  Object.assign(row.input, { min: low, max: high, value });
+  row.number.textContent = value.toFixed(2);
+  row.text.textContent = reading.text || "";
+  row.input.setAttribute("aria-valuetext", `${value.toFixed(2)} ${reading.text || ""}`);
+  row.band.hidden = !reading.band;
+  if (reading.band) {
+    const [from, to] = reading.band.map(share);
+    row.band.style.left = leftOf(from);
+    row.band.style.width = `max(3px, ${to - from}*(100% - ${THUMB}px))`;
+  }
+  showTicks(row.ticks, reading.ticks || [], low, high);
+}
+
+function render({ model, el }) {
+  const unused = model.get("unused"), hasNames = model.get("rows").some(row => row.name);
+  el.classList.add("arc-view", "arc-sliders");
+  el.classList.toggle("arc-single", model.get("rows").length < 2);
+  el.addEventListener("keydown", event => event.stopPropagation()); // a notebook would take the arrows for itself
+  const order = append(el, "select", { hidden: !hasNames || model.get("rows").length < 2 });
+  for (const text of ["by object", "by KL"]) append(order, "option", { textContent: text });
+  order.setAttribute("aria-label", "order of the sliders");
+  const list = append(el, "div"), rows = model.get("rows").map(row => makeRow(model, row));
+
+  function lay() {
+    const byObject = hasNames && order.value === "by object";
+    const sorted = byObject ? [...rows].sort((a, b) => a.index - b.index) : [...rows].sort((a, b) => b.kl - a.kl);
+    const idle = sorted.filter(row => row.kl <= unused), groups = new Map();
+    for (const row of sorted.filter(r => r.kl > unused)) {
+      const group = byObject ? row.group : "";
+      if (!groups.has(group)) groups.set(group, []);
+      groups.get(group).push(row.label);
+    }
+    list.replaceChildren();
+    for (const [group, labels] of groups) {
+      if (group) append(list, "div", { className: "arc-group", textContent: group });
+      list.append(...labels);
+    }
+    if (!idle.length) return;
+    const folded = append(list, "details");
+    append(folded, "summary", { textContent: `${idle.length} unused (KL \u2264 ${unused})` });
+    folded.append(...idle.map(row => row.label));
+  }
+
+  function show() {
+    const z = model.get("z"), readings = model.get("readings");
+    for (const row of rows) {
+      const value = z[row.index];
+      showRow(row, value, readings[row.index] || {});
+      row.label.querySelector(".arc-name").textContent = order.value === "by KL" ? row.title.split(", KL")[0]
+        : row.name || `z${row.index}`;
+    }
+  }
+  order.addEventListener("change", () => { lay(); show(); });
+  model.on("change:z", show);
+  model.on("change:readings", show);
+  lay();
+  show();
+}
+
+export default { render };
