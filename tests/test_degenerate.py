@@ -109,8 +109,8 @@ def few_and_small(monkeypatch):
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    import arc_vae.evaluate
-    save, arc_grids = Figure.savefig, arc_vae.evaluate.arc_grids
+    import arc_vae.metrics.split
+    save, arc_grids = Figure.savefig, arc_vae.metrics.split.arc_grids
 
     def small(fig, *to, **how):
         fig.set_layout_engine("none")
@@ -118,7 +118,7 @@ def few_and_small(monkeypatch):
         save(fig, *to, **how | dict(dpi=20))
 
     monkeypatch.setattr(Figure, "savefig", small)
-    monkeypatch.setattr(arc_vae.evaluate, "arc_grids", lambda name: arc_grids(name)[:20])
+    monkeypatch.setattr(arc_vae.metrics.split, "arc_grids", lambda name: arc_grids(name)[:20])
 
 
 @pytest.mark.parametrize("model, verdict", [
@@ -152,10 +152,9 @@ def test_a_degenerate_model_is_evaluated_drawn_sampled_and_compared(trained, tmp
     assert "nan" not in said
     assert "nan" not in re.sub(r"base64,[^\"]*", "", report)
     explorer = explore(run)
-    explorer.random_test()
+    explorer.random_grid()
     explorer.random_prior()
-    explorer.set_end("A")
-    explorer.land()
+    explorer.undo()
     assert strict(explorer.json.value)["grid"] == explorer.grid.tolist()
 
 

@@ -290,9 +290,9 @@ def test_wandb_offline_or_disabled_in_the_folder_is_obeyed(tmp_path, monkeypatch
 def test_a_kernel_is_told_the_folder_in_which_the_command_was_given(tmp_path, monkeypatch):
     from arc_vae.apps.execute import _environment
     monkeypatch.chdir(tmp_path)
-    with _environment(): assert os.environ["WANDB_DIR"] == str(tmp_path)
+    with _environment(tmp_path/"kernel"): assert os.environ["WANDB_DIR"] == str(tmp_path)
     monkeypatch.setenv("WANDB_DIR", "elsewhere")
-    with _environment(): assert os.environ["WANDB_DIR"] == "elsewhere"
+    with _environment(tmp_path/"kernel"): assert os.environ["WANDB_DIR"] == "elsewhere"
     monkeypatch.delenv("WANDB_DIR")
 
 
