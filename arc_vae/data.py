@@ -7,7 +7,7 @@ __all__ = ['GRID', 'N_COLORS', 'SPLITS', 'PALETTE', 'MEMBERS', 'CHUNK', 'SYMMETR
            'GridCorpus', 'split_80_10_10', 'load_corpus', 'augment']
 
 # %% ../nbs/00_data.ipynb #imports
-import difflib, hashlib, warnings, zipfile
+import difflib, hashlib, shlex, warnings, zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .infra.files import MAX_MEMBERS, READ_ERRORS, DatasetError, file_sha256, found_instead, read_member
-from .infra.files import short_error
+from .infra.files import CONVERT, MAX_MEMBERS, READ_ERRORS, DatasetError, callers_level, convert_hint
+from .infra.files import file_sha256, found_instead, read_member, short_error
 from .infra.rows import ConcatRows, free_bytes
 
 # %% ../nbs/00_data.ipynb #x-grid-16-rows-and-columns-of-a-grid
@@ -84,7 +84,7 @@ def show_grids(
     if suptitle: fig.suptitle(suptitle, fontsize=9)
     return fig
 
-# %% ../nbs/00_data.ipynb #n-dims
+# %% ../nbs/00_data.ipynb #as-grids
 def _n_dims(grids):
     "Dimensions of an array, or of lists in lists by the first of each."
     holds_others = isinstance(grids, (list, tuple)) or getattr(grids, "dtype", None) == object and grids.ndim
@@ -112,7 +112,6 @@ def _check_grid(grid, i):
         found = np.unique(grid)[:12].tolist()
         raise ValueError(f"grid {i}: expected whole numbers from 0 to {N_COLORS - 1}, found {grid.dtype} with {found}")
 
-# %% ../nbs/00_data.ipynb #as-grids
 def as_grids(
     grids,     # One grid or many: lists, numpy or torch; each at most 16x16, integers in [0, 9]
 )->Tensor:     # uint8 (N, 16, 16)
@@ -126,12 +125,11 @@ def as_grids(
     n_small = 0
     for i, grid in enumerate(arrays):
         _check_grid(grid, i)
-        height, width = grid.shape
-        out[i, :height, :width] = grid
+        out[i, :grid.shape[0], :grid.shape[1]] = grid
         n_small += grid.shape != (GRID, GRID)
     if n_small:
         warnings.warn(f"{n_small} of {len(arrays)} grids are smaller than {GRID}x{GRID}: "
-                      "padded with background at the bottom and right", stacklevel=2)
+                      "padded with background at the bottom and right", stacklevel=callers_level())
     return torch.from_numpy(out)
 
 # %% ../nbs/00_data.ipynb #gridcorpus
@@ -196,7 +194,7 @@ def _read_splits(zf, path, names, mapped):
         close = difflib.get_close_matches(gone[0], sorted(set(names) - set(SPLITS)), 1, .6)
         hint = f"; rename {close[0]!r} to {gone[0]!r}" if close else ""
         raise DatasetError(f"{path}: member {gone[0]!r} is missing; expected train, val and test (or images), "
-                           f"found {found}{hint}")
+                           f"found {found}{hint}; {CONVERT}")
     return {s: read_member(zf, s, "uint8", (GRID, GRID), s in mapped) for s in SPLITS}, []
 
 def _read_factors(zf, names, mapped):
@@ -254,7 +252,8 @@ def _load(path, mapped, read):
     except PermissionError:
         raise DatasetError(f"{path}: no permission to read it") from None
     except READ_ERRORS as e:
-        raise DatasetError(f"{path}: expected an .npz file of numpy, found {found_instead(path, e)}") from None
+        found = found_instead(path, e)
+        raise DatasetError(f"{path}: expected an .npz file of numpy, found {found}{convert_hint(path)}") from None
     for split, grids in splits.items():
         _check_values(grids, path, split)
     _check_lengths(factors, splits, path)
@@ -263,7 +262,7 @@ def _load(path, mapped, read):
     tensors = {split: torch.from_numpy(np.ascontiguousarray(grids)) for split, grids in splits.items()}
     return GridCorpus(str(path), sha256, **tensors, factors=factors, notes=notes)
 
-# %% ../nbs/00_data.ipynb #join
+# %% ../nbs/00_data.ipynb #load-corpus
 def _check_widths(split, shards):
     "DatasetError where shards list another number of objects than the first one."
     first = shards[0].factors[split].shape[1]
@@ -290,15 +289,14 @@ def _join(path, shards):
     test = torch.cat([shard.test for shard in shards])
     return GridCorpus(str(path), sha256, train, val, test, factors, tuple(notes))
 
-# %% ../nbs/00_data.ipynb #load-corpus
 def _files_of(path):
     "The files of a corpus, shards in the order of their names; DatasetError where there are none."
     if not path.exists():
-        raise DatasetError(f"{path}: no such file; `arc-vae corpus make --out {path}` makes one")
+        raise DatasetError(f"{path}: no such file; `arc-vae corpus make --out {shlex.quote(str(path))}` makes one")
     if not path.is_dir(): return [path]
     files = sorted(f for f in path.iterdir() if f.suffix == ".npz" and not f.name.startswith("."))
     if not files:
-        raise DatasetError(f"{path}: expected an .npz file or a folder of them, found a folder without any")
+        raise DatasetError(f"{path}: expected an .npz file or a folder of them, found a folder without any; {CONVERT}")
     return files
 
 def load_corpus(
@@ -323,7 +321,7 @@ def load_corpus(
     if path.is_dir(): return _join(path, [_load(f, ("train",), read) for f in files])
     return _load(path, MEMBERS, read)
 
-# %% ../nbs/00_data.ipynb #symmetries
+# %% ../nbs/00_data.ipynb #augment
 def _symmetries():
     "Source cell of every cell under each of the 8 symmetries, int64 (8, 256); the first is the identity."
     cells = np.arange(GRID*GRID).reshape(GRID, GRID)
@@ -334,7 +332,6 @@ def _symmetries():
 
 SYMMETRIES = _symmetries()  # int64 (8, 256)
 
-# %% ../nbs/00_data.ipynb #augment
 def augment(
     x:Tensor,                    # Colors, uint8 (B, 16, 16)
     generator:torch.Generator,   # On the device of x

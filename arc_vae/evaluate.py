@@ -21,7 +21,7 @@ from .infra.progress import Progress
 from .infra.tracking import Tracker, check_mode
 from .infra.settings import pick_device
 from .infra.checkpoint import PHASES, START
-from .infra.runs import RunError, read_log, read_run
+from .infra.runs import find_corpus, RunError, read_log, read_run
 from .infra.random import rng
 from .data import GridCorpus, load_corpus
 from .corpus.entropy import entropy_bound, scene_cost
@@ -146,12 +146,18 @@ def learned_metrics(
 # %% ../nbs/03_evaluate.ipynb #run-corpus
 def run_corpus(
     config:dict,     # A run's config.json
+    run_dir=".",     # The run folder, from where the corpus is looked for
+    path="",         # Where the corpus is; empty: find it
 )->GridCorpus:       # As the run saw it
     "The corpus of a run, cut as it was; DatasetError or RunError where the file is gone or is another one by now."
-    corpus = load_corpus(config["corpus"])
+    path = Path(path or find_corpus(run_dir, config))
+    if not path.exists():
+        raise RunError(f"{path}: the corpus of the run is gone, and none of sha256 {config['corpus_sha256'][:12]}… is "
+                       "in the folder corpus beside the run; --corpus says where it is")
+    corpus = load_corpus(path)
     expected, found = config["corpus_sha256"], corpus.sha256
     if found != expected:
-        raise RunError(f"{config['corpus']}: expected the corpus of the training, sha256 {expected[:12]}…, "
+        raise RunError(f"{path}: expected the corpus of the training, sha256 {expected[:12]}…, "
                        f"found {found[:12]}…")
     return corpus.head(config["n_train"] or None, config["n_val"] or None, config["n_test"] or None)
 
@@ -256,6 +262,7 @@ def evaluate(
     wandb:str="auto",    # Weights & Biases: auto, online, offline or disabled
     say=print,           # Told what happens
     k:int=50,            # Samples a grid for the likelihood
+    corpus="",           # Where the corpus of the run is; empty: find it
 )->dict:                 # What metrics.json holds
     "Write metrics.json and evaluation.npz of a run; RunError, DatasetError or CheckpointError say what is in the way."
     run_dir = Path(run_dir)
@@ -263,7 +270,7 @@ def evaluate(
     note_other_source(say)
     (config,) = read_run(run_dir, "config")
     vae = load(run_dir, pick_device(device))
-    corpus = run_corpus(config)
+    corpus = run_corpus(config, run_dir, corpus)
     seed = config["seed"]
     (training,) = read_run(run_dir, "training")
     say(f"evaluating {run_dir.name} on {len(corpus.test):,} test grids")

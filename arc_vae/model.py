@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .infra.distributed import gather_rows, rank, world_size
+from .infra.random import rng
 from .data import N_COLORS, as_grids
 from .corpus.objects import Objects, find_objects
 
@@ -152,8 +153,9 @@ class VAE(nn.Module):
         "Tell a network what it needs to know of its training split, uint8 (N, 16, 16), before the first step."
         if hasattr(self.encoder, "fit"): self.encoder.fit(grids, say)
 
-    def posterior(self, x:Tensor): return self.encoder(x)  # uint8 (B, 16, 16) -> mu, logvar (B, D)
-    def logits(self, z:Tensor): return self.decoder(z)     # (B, D) -> (B, 10, 16, 16)
+    def posterior(self, x:Tensor)->tuple: return self.encoder(x)  # uint8 (B, 16, 16) -> mu, logvar (B, D)
+    def logits(self, z:Tensor)->Tensor: return self.decoder(z)    # (B, D) -> (B, 10, 16, 16)
+    def forward(self, x:Tensor)->Tensor: return self.logits(self.posterior(x)[0])  # of the mean: (B, 10, 16, 16)
 
     def _checked_codes(self, z):
         "z as float32 (N, D); ValueError where it has not D numbers or one that is not finite."
@@ -173,7 +175,7 @@ class VAE(nn.Module):
         scales:bool=False,    # Also return the posterior standard deviations
         batch_size:int=1000,  # Grids at a time
         grad:bool=False,      # Keep gradients
-    ):                        # Means of z, (N, D); with scales also standard deviations, (N, D)
+    )->Tensor|tuple:          # Means of z, (N, D); with scales also standard deviations, (N, D)
         "Where the grids lie in the latent space; ValueError names what is not a grid."
         batches = self._batched(self.posterior, as_grids(grids), batch_size, grad)
         mu, logvar = (torch.cat(parts) for parts in zip(*batches))
@@ -196,6 +198,28 @@ class VAE(nn.Module):
         "What the decoder makes of each grid's posterior mean."
         return self.decode(self.encode(grids))
 
+    def sample(self,
+        n:int=1,       # How many
+        seed:int=0,    # Of the draw from the prior
+    )->Tensor:         # uint8 (n, 16, 16)
+        "Decoded draws of the prior; ValueError below one."
+        if n < 1: raise ValueError(f"n: expected at least 1, found {n}")
+        return self.decode(torch.randn(n, self.latent_dim, generator=rng("sample", seed)))
+
+    def score(self,
+        grids,                # As for encode
+        seed:int=0,           # Of the posterior samples
+        batch_size:int=1000,  # Grids at a time
+    )->float:                 # Nats per grid, higher is better
+        "The mean elbo of grids; ValueError names what is not a grid."
+        x = as_grids(grids).to(self.device)
+        noise = torch.randn(len(x), self.latent_dim, generator=rng("evaluate", seed)).to(self.device)
+        def elbos(rows):
+            mu, logvar = self.posterior(x[rows])
+            z = reparameterize(mu, logvar, noise=noise[rows])
+            return elbo(distortion(self.logits(z), x[rows]), rate(mu, logvar))
+        return torch.cat(self._batched(elbos, torch.arange(len(x)), batch_size, False)).double().mean().item()
+
     def _object_code(self):
         "The code that sees objects; ValueError for a network without one."
         if hasattr(self.encoder, "code"): return self.encoder.code
@@ -213,7 +237,7 @@ class VAE(nn.Module):
         objects:Objects,     # From objects_of or decode_objects, maybe edited
         n:int=None,          # How many grids they belong to; as many as are named
         scales:bool=False,   # Also return the posterior standard deviations
-    ):                       # Means of z, (n, D); with scales also standard deviations, (n, D)
+    )->Tensor|tuple:         # Means of z, (n, D); with scales also standard deviations, (n, D)
         "Where grids that hold these objects lie in the latent space; ValueError for a network that sees no objects."
         self._object_code()
         if n is None: n = int(objects.grid.max()) + 1 if len(objects.grid) else 0

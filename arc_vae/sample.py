@@ -199,6 +199,7 @@ def sample(
     device:str="auto",   # auto, cpu, cuda or mps
     wandb:str="auto",    # Weights & Biases: auto, online, offline or disabled
     say=print,           # Told what happens
+    corpus="",           # Where the corpus of the run is; empty: find it
 )->dict:                 # What samples.json holds
     """Decode draws of the prior and of densities fitted to codes: samples.npz, samples.json, figures and the report.
 
@@ -208,7 +209,7 @@ def sample(
     (config,) = read_run(run_dir, "config")
     run_dir = Path(run_dir)
     vae = load(run_dir, pick_device(device))
-    corpus = run_corpus(config)
+    corpus = run_corpus(config, run_dir, corpus)
     say(f"sampling {n:,} grids from {run_dir.name}")
     z, grids = sample_prior(vae, n, rng("sample", seed))
     fitted, n_codes = _fitted_samples(vae, corpus.train[:N_FIT], n, seed)

@@ -251,7 +251,7 @@ def train(
     watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
     "Corpus, run folder, tracking, loop; DatasetError, RunError, ConfigError, CheckpointError, Diverged and JobError."
-    run_dir = Path(run_dir)
+    run_dir = Path(run_dir).expanduser().resolve()
     if not resume: check_unused(run_dir)
     pick_device(cfg.device)
     check_mode(cfg.wandb)

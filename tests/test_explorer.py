@@ -276,7 +276,7 @@ def test_without_anywidget_it_says_what_to_install():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode
     assert done.stderr.strip().splitlines()[-1] == (
-        "ImportError: the explorer needs anywidget and ipywidgets: pip install 'arc_vae[notebook]'")
+        "ImportError: the explorer needs anywidget and ipywidgets: pip install 'arc_vae[run]'")
 
 
 def test_models_load_as_they_are(evaluated, explorer):

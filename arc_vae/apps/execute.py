@@ -18,13 +18,21 @@ import filelock
 import arc_vae
 
 # %% ../../nbs/apps/06_execute.ipynb #run-path
-NOTEBOOKS = Path(arc_vae.__file__).parent.parent/"nbs"
+def _notebooks():
+    "The folder with notebooks 02 to 05: nbs/ of a checkout, else what was installed with the package."
+    package = Path(arc_vae.__file__).resolve().parent
+    checkout = package.parent/"nbs"
+    return checkout if (checkout/"02_train.ipynb").exists() else package/"notebooks"
+
+NOTEBOOKS = _notebooks()
 
 def run_path(
     name:str,         # The run's name; empty makes one of date, time and preset
     preset:str="run", # For the name that is made
 )->Path:              # outputs/<name>, absolute
-    "The folder of a run; ClickException where the name cannot be one."
+    "The folder of a run; ClickException where the name cannot be one. What Tab makes of a name is one: outputs/a/."
+    given, outputs = Path(name), Path("outputs").resolve()
+    if name: name = given.resolve().name if given.resolve().parent == outputs else str(given)
     name = name or f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
     if not re.fullmatch(r"\w[\w.-]*", name) or name == "corpus":
         raise click.ClickException("--run: expected a name of letters, digits, '.', '_' and '-' (not 'corpus'), "
@@ -41,7 +49,7 @@ def existing_run(
     if (path/"config.json").exists(): return path
     known = sorted(config.parent.name for config in path.parent.glob("*/config.json"))
     others = f"there are {', '.join(known[-8:])}" if known else "there is none yet: `arc-vae run` makes one"
-    raise click.ClickException(f"outputs/{name}: no such run{did_you_mean(name, known)}; {others}")
+    raise click.ClickException(f"outputs/{path.name}: no such run{did_you_mean(path.name, known)}; {others}")
 
 # %% ../../nbs/apps/06_execute.ipynb #runoutput
 class RunOutput:
@@ -232,7 +240,7 @@ def execute(
     source = NOTEBOOKS/f"{notebook}.ipynb"
     target = run_dir/f"{notebook}.ipynb"
     if not source.exists():
-        raise click.ClickException(f"{source}: no such notebook; the command line needs the project's source tree")
+        raise click.ClickException(f"{source}: no such notebook; the installation is not whole")
     parameters["run_dir"] = str(run_dir)
     unknown = sorted(set(parameters) - set(pm.inspect_notebook(str(source))))
     if unknown: raise click.ClickException(f"{source.name} has no parameter {', '.join(unknown)}")

@@ -20,7 +20,7 @@ try:
     import anywidget
     import traitlets as t
 except ImportError:
-    raise ImportError("the explorer needs anywidget and ipywidgets: pip install 'arc_vae[notebook]'") from None
+    raise ImportError("the explorer needs anywidget and ipywidgets: pip install 'arc_vae[run]'") from None
 
 # %% ../../nbs/apps/04a_grid_view.ipynb #color-names
 STATIC = Path(arc_vae.__file__).parent/"static"  # where JavaScript and CSS are

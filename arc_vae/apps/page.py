@@ -68,7 +68,8 @@ def write_page(
         groups=[str(a).rpartition(": ")[0] for a in vae.axes if a.what == "row"], grids=page_grids(atlas, n))
     files = dict(gridView="grid", slidersView="sliders", decoding="decoder", page="page")
     template = Environment(loader=FileSystemLoader(STATIC), autoescape=True).get_template("explorer.html.jinja")
-    page = template.render(title=f"Explorer of {Path(source).stem}", css=(STATIC/"explorer.css").read_text(encoding="utf-8"),
+    page = template.render(title=f"Explorer of {Path(source).stem}",
+                           css=(STATIC/"explorer.css").read_text(encoding="utf-8"),
                            data=as_json(data).replace("<", "\\u003c"),
                            scripts={name: _as_function(STATIC/f"{file}.js") for name, file in files.items()})
     return write_atomic(Path(path), lambda f: f.write(page.encode()))

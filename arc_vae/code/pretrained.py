@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from ..infra.files import file_sha256
+from ..infra.settings import pick_device
 from ..infra.checkpoint import EXPORTED, PHASES, START, STATES, CheckpointError, half_of, load_weights
 from ..infra.checkpoint import read_checkpoint
 from ..model import VAE
@@ -24,11 +25,17 @@ def _fresh(found, path):
     try: return make_vae(network, found["latent_dim"])
     except ValueError as error: raise CheckpointError(f"{path}: {error}") from None
 
+def _device(name):
+    "A device that is there, with its number where there is one; ConfigError names those that are."
+    kind, colon, number = str(name).partition(":")
+    return pick_device(kind) + colon + number
+
 def load(
     source,              # A run folder, or a checkpoint with both halves
-    device:str="cpu",    # Where the weights go
+    device:str="cpu",    # Where the weights go: cpu, cuda, mps, or auto for the fastest there is
 )->VAE:                  # In evaluation mode
-    "The trained model of a run; CheckpointError names what is missing or does not fit."
+    "The trained model of a run; CheckpointError names what is missing or does not fit, ConfigError a missing device."
+    device = _device(device)
     path = Path(source)
     if path.is_dir(): path = path/"checkpoints"/"vae_best.pth"
     found = read_checkpoint(path, "training" if path.name in STATES else "vae")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..infra.progress import clock
 from ..infra.checkpoint import CheckpointError, load_weights, read_checkpoint
-from ..infra.runs import read_log
+from ..infra.runs import find_corpus, read_log
 from ..data import PALETTE, load_corpus
 from ..code.network import make_vae
 from .figures import draw_curves
@@ -84,7 +84,7 @@ class Live:
     def grids(self):
         if self.x is None:
             config = json.loads((self.run_dir/"config.json").read_text(encoding="utf-8"))
-            self.x = load_corpus(config["corpus"]).val[:8]
+            self.x = load_corpus(find_corpus(self.run_dir, config)).val[:8]
         return self.x
 
     def __call__(self, last:bool=False):

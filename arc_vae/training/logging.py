@@ -62,7 +62,10 @@ def _epoch_curves(e):
     curves["latent/active_dims"] = active_dims(torch.tensor(kl))
     for i, v in enumerate(kl): curves[f"latent/kl_z{i}"] = v
     for name, value in e.items():
-        if name.startswith(("train_", "val_")) and isinstance(value, float): curves[name.replace("_", "/", 1)] = value
+        if not isinstance(value, float): continue
+        # single steps are train/...: means over an epoch have another axis, and so a family of their own
+        if name.startswith("train_"): curves[name.replace("train_", "train_epoch/")] = value
+        if name.startswith("val_"): curves[name.replace("val_", "val/")] = value
     return curves
 
 def track_epoch(

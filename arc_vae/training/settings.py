@@ -18,7 +18,7 @@ from ..infra.files import DatasetError, did_you_mean
 from ..infra.progress import Progress
 from ..infra.settings import ConfigError, as_type, check_limits, pick_device
 from ..infra.checkpoint import MAX_LATENT
-from ..infra.runs import CONFIG_SCHEMA, read_json
+from ..infra.runs import CONFIG_SCHEMA, find_corpus, read_json
 from ..data import GridCorpus, load_corpus
 from ..corpus.writing import make_corpus
 from ..code.network import NETWORKS
@@ -37,7 +37,7 @@ class TrainConfig:
     n_train:int = 0                             # Use only the first grids of a split; 0: all
     n_val:int = 0
     n_test:int = 0
-    network:str = _setting("reference", choices=tuple(NETWORKS))
+    network:str = _setting("reference", choices=NETWORKS)
     latent_dim:int = _setting(10, min=1, max=MAX_LATENT)  # Numbers a grid is mapped to
     epochs:int = _setting(50, min=1)
     batch_size:int = _setting(128, min=1)       # Grids a step
@@ -149,6 +149,7 @@ def resumed_config(
     "Settings to go on with; ConfigError names a change that would make it another run, RunError a folder without one."
     config = read_json(Path(run_dir)/"config.json", **CONFIG_SCHEMA)
     own = {f.name: config[f.name] for f in fields(TrainConfig) if f.name in config}
+    own["corpus"] = str(find_corpus(run_dir, config))  # the run may have been copied
     cfg = make_config(**own | changes)
     for name, value in asdict(cfg).items():
         if name in MAY_CHANGE or name not in own or own[name] == value: continue

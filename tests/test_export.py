@@ -1,0 +1,136 @@
+"""Both halves as graphs of fixed shape, ONNX beside PyTorch, and folders in the layout of the Hugging Face Hub."""
+import json
+import shutil
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from conftest import ROOT
+from huggingface_hub import ModelCard
+from safetensors import safe_open
+
+import arc_vae
+from arc_vae.apps.export import export_run, from_pretrained, save_pretrained
+from arc_vae.code.dense import DenseDecoder, DenseEncoder, exportable
+from arc_vae.corpus.generator import make_grids
+from arc_vae.infra.checkpoint import CheckpointError
+from arc_vae.code.network import make_vae
+from arc_vae.infra.runs import read_json
+
+SEEN = torch.from_numpy(make_grids(150, seed=8)[0])
+
+
+def odd_grids():
+    "What no generator draws: noise, one object as long as can be, black, full, checkered, equals."
+    noise = torch.randint(10, (60, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    noise[30:] *= noise[30:] > 7
+    snake = torch.zeros(4, 16, 16, dtype=torch.uint8)
+    snake[0, ::2] = 3
+    for row in range(1, 16, 2): snake[0, row, -1 if row%4 == 1 else 0] = 3
+    snake[1] = snake[0].T
+    snake[2] = snake[0].flip(1)
+    snake[3, ::2, ::2] = 5  # 64 objects of one cell each
+    return torch.cat([noise, snake, torch.zeros(1, 16, 16).byte(), torch.full((1, 16, 16), 9).byte()])
+
+
+@pytest.fixture(scope="module", params=[4, 10, 12])
+def vae(request):
+    vae = make_vae("objects_small", request.param)
+    vae.fit(SEEN, say=lambda line: None)
+    return vae.eval()
+
+
+@torch.no_grad()
+def test_the_dense_encoder_is_the_encoder(vae):
+    for grids, least in ((SEEN, 1), (odd_grids(), .95)):
+        mu, logvar = DenseEncoder(vae.encoder.code)(grids)
+        wanted_mu, wanted_logvar = vae.posterior(grids)
+        same = ((mu - wanted_mu).abs().amax(1) < 1e-4) & ((logvar - wanted_logvar).abs().amax(1) < 1e-4)
+        assert same.double().mean() >= least  # of two entries that cost the same either may be chosen
+
+
+@torch.no_grad()
+def test_the_dense_decoder_is_the_decoder(vae):
+    anywhere = torch.randn(200, vae.latent_dim, generator=torch.Generator().manual_seed(2))
+    z = torch.cat([vae.encode(SEEN), anywhere, 30*anywhere[:50], 1e4*anywhere[:9], 0*anywhere[:1]])
+    logits = DenseDecoder(vae.decoder.code, vae.decoder.moves)(z)
+    assert (logits - vae.decode(z, logits=True)).abs().max() < 1e-3
+    assert (logits.argmax(1) == vae.decode(z)).double().mean() > .9999  # two colors may be equally probable
+
+
+@pytest.fixture(scope="module")
+def exported(evaluated, tmp_path_factory):
+    run = shutil.copytree(evaluated, tmp_path_factory.mktemp("run")/"small")
+    return run, export_run(run, say=lambda line: None)
+
+
+def test_a_run_becomes_a_folder(exported):
+    run, folder = exported
+    assert folder == run/"export"
+    assert {path.name for path in folder.iterdir()} == {
+        "encoder.onnx", "decoder.onnx", "model.safetensors", "config.json", "README.md"}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
+
+
+def test_onnx_says_what_pytorch_says_for_any_batch(exported):
+    run, folder = exported
+    vae = arc_vae.load(run)
+    for half in ("encoder", "decoder"): onnx.checker.check_model(str(folder/f"{half}.onnx"), full_check=True)
+    encoder, decoder = (onnxruntime.InferenceSession(folder/f"{half}.onnx") for half in ("encoder", "decoder"))
+    for n in (1, 2, 33, 150):
+        mu, logvar = encoder.run(None, dict(grids=SEEN[:n].numpy()))
+        assert mu.shape == logvar.shape == (n, 10)
+        assert (np.abs(mu - vae.encode(SEEN[:n]).numpy()).max(1) < 1e-4).mean() > .97
+        (logits,) = decoder.run(None, dict(z=mu))
+        assert np.abs(logits - vae.decode(mu, logits=True).numpy()).max() < 1e-3
+        assert np.array_equal(logits.argmax(1), vae.decode(mu).numpy())
+
+
+def test_weights_open_without_this_package(exported):
+    run, folder = exported
+    own = arc_vae.load(run).state_dict()
+    with safe_open(folder/"model.safetensors", "pt") as file:
+        assert file.metadata()["network"] == "objects_small"
+        for name in file.keys(): assert torch.equal(file.get_tensor(name), own[name]), name
+
+
+def test_a_folder_comes_back_as_the_model(exported):
+    run, folder = exported
+    vae, again = arc_vae.load(run), from_pretrained(folder)
+    for name, tensor in vae.state_dict().items(): assert torch.equal(tensor, again.state_dict()[name]), name
+    assert torch.equal(vae.decode(vae.encode(SEEN), logits=True), again.decode(again.encode(SEEN), logits=True))
+
+
+def test_the_card_holds_the_figures_of_the_run(exported):
+    run, folder = exported
+    card, test = ModelCard.load(folder/"README.md"), read_json(run/"metrics.json")["test"]
+    assert card.data.library_name == "arc_vae" and card.data.license == "apache-2.0"
+    said = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert said == {name: pytest.approx(test[name]) for name in said}
+    assert {"pixel_accuracy", "foreground_accuracy", "exact_match", "distortion", "rate"} == set(said)
+    assert f"| exact grids | {test['exact_match']:.4f} |" in card.text and "encoder.onnx" in card.text
+
+
+def test_the_model_that_ships_and_the_reference_can_be_saved(tmp_path):
+    for vae in (arc_vae.load(ROOT/"benchmarks"/"results"/"default-seed0.pth"), make_vae("reference").eval()):
+        again = from_pretrained(save_pretrained(vae, tmp_path/vae.network))
+        assert torch.equal(again.decode(again.encode(SEEN)), vae.decode(vae.encode(SEEN)))
+    assert exportable(vae)["decoder"] is vae.decoder
+    assert "It has not been evaluated." in (tmp_path/"reference"/"README.md").read_text()
+    assert "onnx" not in (tmp_path/"reference"/"README.md").read_text()
+
+
+@pytest.mark.parametrize("damage", [
+    lambda folder: (folder/"config.json").unlink(), lambda folder: (folder/"model.safetensors").write_bytes(b"x"),
+    lambda folder: (folder/"config.json").write_text("[]"),
+    lambda folder: (folder/"config.json").write_text(json.dumps(dict(network="nobody's", latent_dim=10))),
+    lambda folder: (folder/"config.json").write_text(json.dumps(dict(network="reference", latent_dim=11)))],
+    ids=["no settings", "no weights", "a list", "unknown network", "another size"])
+def test_a_damaged_folder_is_one_line(tmp_path, damage):
+    folder = save_pretrained(make_vae("reference"), tmp_path/"saved")
+    damage(folder)
+    with pytest.raises(CheckpointError, match="expected config.json and model.safetensors") as error:
+        from_pretrained(folder)
+    assert "\n" not in str(error.value)

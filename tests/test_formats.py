@@ -1,0 +1,182 @@
+"""Grids as others keep them: what has one meaning is converted to the same corpus, the rest is one line."""
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import arc_vae
+from arc_vae.corpus.generator import make_grids
+from arc_vae.apps.cli import main
+from arc_vae.corpus.formats import as_splits, convert, split_of, unpad
+from arc_vae.infra.files import DatasetError
+from arc_vae.data import SPLITS, load_corpus
+
+GRIDS = make_grids(60, seed=5)[0]
+PARTS = dict(train=GRIDS[:40], val=GRIDS[40:50], test=GRIDS[50:])
+
+
+def quiet(line): pass
+
+
+def rows(corpus):
+    "All grids of a corpus, sorted, so that it does not matter how they were split."
+    return sorted(grid.numpy().tobytes() for split in SPLITS for grid in getattr(corpus, split)[:])
+
+
+KINDS = {"int64": lambda x: x.astype(np.int64), "float16": lambda x: x.astype(np.float16),
+         "big-endian": lambda x: x.astype(">i4"), "columns first": np.asfortranarray,
+         "channel last": lambda x: x[..., None], "channel first": lambda x: x[:, None].astype(np.int8)}
+FILES = {"a.npy": lambda p, x: np.save(p, x), "arr_0.npz": lambda p, x: np.savez(p, x),
+         "grids.npz": lambda p, x: np.savez_compressed(p, grids=x),
+         "x_train.npz": lambda p, x: np.savez(p, x_train=x, y_train=np.arange(len(x)), names=np.array(["a"])),
+         "pickled.npz": lambda p, x: np.savez(p, X=x, info=np.array([dict(a=1)], object))}
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_array_of_any_kind_under_any_name(tmp_path, kind, file):
+    FILES[file](tmp_path/file, KINDS[kind](GRIDS))
+    made = load_corpus(convert(tmp_path/file, tmp_path/"out.npz", quiet))
+    assert [len(getattr(made, split)) for split in SPLITS] == [48, 6, 6]
+    assert rows(made) == sorted(grid.tobytes() for grid in GRIDS)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("x_train", "x_valid", "x_test"),
+                                   ("training_grids", "dev", "testing_data"),
+                                   ("X_TRAIN", "X.VALIDATION", "images-test")])
+def test_splits_stay_what_they_are(tmp_path, names):
+    np.savez(tmp_path/"in.npz", **{name: PARTS[split].astype(int) for name, split in zip(names, SPLITS)})
+    made = load_corpus(convert(tmp_path/"in.npz", tmp_path/"out.npz", quiet))
+    for split in SPLITS: assert np.array_equal(getattr(made, split)[:].numpy(), PARTS[split])
+
+
+@pytest.mark.parametrize("gone", ["val", "test"])
+def test_a_missing_split_is_a_tenth_of_training(tmp_path, gone):
+    np.savez(tmp_path/"in.npz", **{split: grids for split, grids in PARTS.items() if split != gone})
+    said = []
+    made = load_corpus(convert(tmp_path/"in.npz", tmp_path/"out.npz", said.append))
+    assert len(getattr(made, gone)) == 4 and len(made.train) == 36
+    assert any(f"no {gone} split: 4 of 40" in line for line in said)
+
+
+def test_small_grids_are_padded_and_cut_again(tmp_path):
+    small = GRIDS[:, :7, :11]
+    np.save(tmp_path/"small.npy", small)
+    (padded,) = arc_vae.read_grids(tmp_path/"small.npy", quiet).values()
+    assert padded.shape == (60, 16, 16) and int(padded[:, 7:].sum() + padded[:, :, 11:].sum()) == 0
+    assert np.array_equal(torch.stack(unpad(padded, small)).numpy(), small)
+    with pytest.raises(ValueError, match="like: expected 60 grids, found 59"): unpad(padded, small[1:])
+
+
+TASK = dict(train=[dict(input=[[1, 2]], output=[[2], [1]])]*2, test=[dict(input=[[3]])])
+LARGE = dict(train=[dict(input=[[1]*17], output=[[4]])], test=[])
+JSON = {
+    "one task": ({"t.json": TASK}, 5, 0),
+    "tasks by name": ({"all.json": {str(i): TASK for i in range(3)}}, 15, 0),
+    "solutions": ({"s.json": {"a": [[[1]], [[2]]], "b": [[[3]]]}}, 3, 0),
+    "grids": ({"g.json": [[[1, 2], [3, 4]], [[5]]]}, 2, 0),
+    "pairs": ({"p.json": TASK["train"]}, 4, 0),
+    "folder": ({f"training/{i}.json": TASK for i in range(4)} | {"evaluation/0.json": TASK, "README.md": None}, 25, 0),
+    "larger ones": ({"t.json": TASK, "large.json": LARGE}, 6, 1),
+}
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_tasks(tmp_path, name):
+    files, n, larger = JSON[name]
+    for file, content in files.items():
+        (tmp_path/"in"/file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path/"in"/file).write_text(json.dumps(content))
+    said = []
+    source = tmp_path/"in" if len(files) > 1 else tmp_path/"in"/file
+    assert sum(map(len, arc_vae.read_grids(source, said.append).values())) == n
+    assert any("larger than 16x16 and were left out" in line for line in said) == bool(larger)
+
+
+def test_a_task_is_not_torn_apart(tmp_path):
+    tasks = {str(i): [[[i//10, i%10, k]] for k in range(5)] for i in range(30)}
+    (tmp_path/"t.json").write_text(json.dumps(tasks))
+    made = load_corpus(convert(tmp_path/"t.json", tmp_path/"out.npz", quiet))
+    tasks_of = {split: {tuple(grid[0, :2].tolist()) for grid in getattr(made, split)[:]} for split in SPLITS}
+    assert sum(map(len, tasks_of.values())) == 30
+    assert [len(tasks_of[split]) for split in SPLITS] == [24, 3, 3]
+
+
+def arrays(**members): return lambda p: np.savez(p.with_suffix(".npz"), **members)
+def array(x): return lambda p: np.save(p.with_suffix(".npy"), x)
+def text(suffix, content): return lambda p: p.with_suffix(suffix).write_text(content)
+
+
+BAD = {
+    "two arrays": ("expected one array of grids, .* found a .60, 16, 16., b .60, 16, 16.", arrays(a=GRIDS, b=GRIDS)),
+    "two of a split": ("expected one array a split, found train, x_train", arrays(train=GRIDS, x_train=GRIDS)),
+    "misspelt split": ("found trian .*, val .*, test", arrays(trian=GRIDS, val=GRIDS, test=GRIDS)),
+    "no grids": ("found none", arrays(labels=np.arange(9), names=np.array(["a"]))),
+    "fractions": (r"expected whole numbers from 0 to 9, found 0.5 in grid 0, row 0, column 0", array(GRIDS + .5)),
+    "NaN": ("found nan in grid 1, row 2, column 3",
+            array(np.where(np.arange(60*256).reshape(60, 16, 16) == 256 + 2*16 + 3, np.nan, 0))),
+    "tens": ("found 10 in grid 0", array(np.full((9, 16, 16), 10))),
+    "below zero": ("found -1 in grid 0", array(np.full((9, 16, 16), -1))),
+    "large": (r"of at most 16x16, found shape \(9, 30, 30\)", array(np.zeros((9, 30, 30)))),
+    "colors as planes": (r"found shape \(9, 16, 16, 10\)", array(np.zeros((9, 16, 16, 10)))),
+    "words": ("expected numbers, found <U1", array(np.full((9, 16, 16), "a"))),
+    "objects": ("cannot be read .ValueError", array(np.full((9, 2, 2), None))),
+    "few": ("expected at least 10 grids to split 80/10/10, found 9", array(GRIDS[:9])),
+    "no JSON": ("cannot be read .JSONDecodeError", text(".json", "{")),
+    "JSON of nothing": ("expected grids of at most 16x16 in lists of lists, found none", text(".json", "[1, 2]")),
+    "JSON of large": ("expected grids of at most 16x16", text(".json", json.dumps(LARGE["train"][0]["input"]))),
+    "JSON of ragged rows": ("grid 0: rows of different lengths", text(".json", "[[[1, 2], [3]]]")),
+    "JSON of tens": ("grid 0: expected whole numbers from 0 to 9, found 10", text(".json", "[[[10]]]")),
+    "table": ("expected .npz, .npy, .json or a folder of .json, found .csv", text(".csv", "1,2")),
+    "damaged": ("cannot be read .BadZipFile", text(".npz", "PK")),
+    "empty": ("cannot be read .EOFError|cannot be read .ValueError", text(".npy", "")),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_open_or_wrong_is_one_line(tmp_path, name):
+    expected, write = BAD[name]
+    write(tmp_path/"in.x")
+    (source,) = tmp_path.iterdir()
+    with pytest.raises(DatasetError, match=expected) as error: convert(source, tmp_path/"out.npz", quiet)
+    assert str(error.value).startswith(str(source)) and "\n" not in str(error.value)
+    assert os.listdir(tmp_path) == [source.name], "nothing was written"
+
+
+def test_saving_refuses_what_no_training_could_read(tmp_path):
+    out = tmp_path/"folder"/"own.npz"
+    arc_vae.save_corpus(out, PARTS)
+    first = out.read_bytes()
+    refused = {"already exists": (out, PARTS), "'vall', did you mean 'val'": (tmp_path/"a", dict(vall=GRIDS)),
+               "val: expected grids, found none": (tmp_path/"a", dict(train=GRIDS)),
+               "test: grid 0: expected whole numbers": (tmp_path/"a", PARTS | dict(test=GRIDS[:1] + 10))}
+    for expected, (path, grids) in refused.items():
+        with pytest.raises(DatasetError, match=expected): arc_vae.save_corpus(path, grids)
+    assert arc_vae.save_corpus(tmp_path/"again.npz", PARTS).read_bytes() == first, "same grids, same bytes"
+    assert np.array_equal(load_corpus(out).train.numpy(), PARTS["train"])
+
+
+def test_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def arc_vae_corpus(*words):
+        done = CliRunner().invoke(main, ["corpus", *words])
+        return done.exit_code, done.output
+
+    np.save("ints.npy", GRIDS.astype(int))
+    code, said = arc_vae_corpus("check", "ints.npy")
+    assert code == 1 and "`arc-vae corpus convert` makes a corpus" in said
+    code, said = arc_vae_corpus("convert", "ints.npy", "corpus.npz")
+    assert code == 0 and "int64 with whole values stored as uint8" in said and "48 train, 6 val, 6 test" in said
+    assert arc_vae_corpus("check", "corpus.npz")[0] == 0
+    code, said = arc_vae_corpus("convert", "ints.npy", "corpus.npz")
+    assert code == 1 and "already exists" in said
+
+
+def test_names_of_splits():
+    assert [split_of(name) for name in ("y_train", "training_set", "test2", "latest", "x", "")] == [None]*6
+    sets = {str(i): torch.zeros(2, 16, 16, dtype=torch.uint8) for i in range(9)}
+    assert [len(grids) for grids in as_splits(sets, say=quiet).values()] == [16, 1, 1]

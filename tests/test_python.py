@@ -1,0 +1,104 @@
+"""What the package offers to Python: names, types, devices, warnings, networks of one's own."""
+import ast
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Categorical, Normal, kl_divergence
+from torch.nn import functional as F
+
+import arc_vae
+from arc_vae.corpus.generator import make_grids
+from arc_vae.infra.checkpoint import CheckpointError
+from arc_vae.code.network import make_vae
+from arc_vae.infra.random import rng
+from arc_vae.model import ReferenceDecoder, gaussian_heads
+from arc_vae.infra.settings import ConfigError
+from arc_vae.train import small_run
+from arc_vae.training.settings import make_config
+
+
+@pytest.fixture(scope="module")
+def vae(): return make_vae("objects_small").eval()
+
+
+def test_names_are_offered_to_people_and_to_editors():
+    assert set(arc_vae._HOMES) <= set(dir(arc_vae))
+    everything = {}
+    exec("from arc_vae import *", everything)
+    assert set(arc_vae.__all__) <= set(everything)
+    (block,) = [node for node in ast.parse(inspect.getsource(arc_vae)).body if isinstance(node, ast.If)]
+    seen_by_editors = {alias.name: line.module for line in block.body for alias in line.names}
+    assert seen_by_editors == arc_vae._HOMES
+    assert set(seen_by_editors) == {*arc_vae.__all__, "GridEncoder"}
+
+
+def test_what_is_public_says_what_it_returns():
+    methods = {name: f for name, f in vars(arc_vae.VAE).items() if inspect.isfunction(f) and name[0] != "_"}
+    functions = {name: getattr(arc_vae, name) for name in arc_vae.__all__ if inspect.isfunction(getattr(arc_vae, name))}
+    silent = [name for name, f in (methods | functions).items() if "return" not in f.__annotations__]
+    assert silent == ["set_beta", "fit"]  # which return nothing
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpuu", "tpu:0", "cuda:9x", ""])
+def test_a_device_that_is_not_there_is_one_line(device):
+    with pytest.raises(ValueError, match="device: .* is not available here; available: .*cpu"):
+        arc_vae.load("nowhere", device)
+
+
+def test_auto_is_a_device():
+    with pytest.raises(CheckpointError, match="no such checkpoint"): arc_vae.load("nowhere.pth", "auto")
+
+
+@pytest.mark.parametrize("call", ["as_grids", "encode", "reconstruct", "score", "objects_of"])
+def test_warnings_point_to_the_line_that_led_to_them(vae, call):
+    f = arc_vae.as_grids if call == "as_grids" else getattr(vae, call)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        f([[1, 2]])
+    assert {warning.filename for warning in said} == {__file__}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_no_grid_without_numbers(vae, bad):
+    with pytest.raises(ValueError, match="finite"): vae.decode([bad]*10)
+
+
+def test_a_score_is_the_elbo(vae):
+    grids = arc_vae.as_grids(make_grids(40)[0])
+    mu, sd = vae.encode(grids, scales=True)
+    posterior = Normal(mu, sd)
+    z = mu + sd*torch.randn(mu.shape, generator=rng("evaluate", 3))
+    colors = Categorical(logits=vae.decode(z, logits=True).movedim(1, -1))
+    elbo = colors.log_prob(grids.long()).sum((1, 2)) - kl_divergence(posterior, Normal(0., 1.)).sum(1)
+    assert vae.score(grids, seed=3) == pytest.approx(elbo.mean().item(), rel=1e-5)
+
+
+def test_samples_are_draws_of_the_prior(vae):
+    assert vae.sample().shape == (1, 16, 16)
+    z = torch.randn(5, 10, generator=rng("sample", 2))
+    assert torch.equal(vae.sample(5, seed=2), vae.decode(z))
+    assert not torch.equal(vae.sample(5, seed=2), vae.sample(5, seed=3))
+    with pytest.raises(ValueError, match="n: expected at least 1, found 0"): vae.sample(0)
+
+
+class Flat(torch.nn.Module):
+    "The simplest encoder there is."
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.heads = torch.nn.Linear(2560, 2*latent_dim)
+
+    def forward(self, x): return gaussian_heads(self.heads(F.one_hot(x.long(), 10).flatten(1).float()))
+
+
+def test_a_network_of_ones_own(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="network: expected one of .*, found 'flat'"): make_config(network="flat")
+    monkeypatch.setitem(arc_vae.NETWORKS, "flat", lambda latent_dim: (Flat(latent_dim), ReferenceDecoder(latent_dim)))
+    run = small_run(tmp_path/"own", network="flat", n_corpus=200, epochs=1, beta_final_epoch=1)
+    vae = arc_vae.load(run)
+    assert isinstance(vae.encoder, Flat)
+    assert vae.reconstruct(np.eye(16, dtype=int)).shape == (1, 16, 16)
+    monkeypatch.delitem(arc_vae.NETWORKS, "flat")
+    with pytest.raises(CheckpointError, match="network 'flat' is unknown here"): arc_vae.load(run)
