@@ -122,11 +122,10 @@ def as_grids(
         raise ValueError(f"expected a grid (rows, columns) or a list of grids, found {n_dims} dimensions")
     arrays = [_array_of(grid) for grid in ([grids] if n_dims == 2 else grids)]
     out = np.zeros((len(arrays), GRID, GRID), np.uint8)
-    n_small = 0
     for i, grid in enumerate(arrays):
         _check_grid(grid, i)
         out[i, :grid.shape[0], :grid.shape[1]] = grid
-        n_small += grid.shape != (GRID, GRID)
+    n_small = sum(grid.shape != (GRID, GRID) for grid in arrays)
     if n_small:
         warnings.warn(f"{n_small} of {len(arrays)} grids are smaller than {GRID}x{GRID}: "
                       "padded with background at the bottom and right", stacklevel=callers_level())
@@ -325,9 +324,7 @@ def load_corpus(
 def _symmetries():
     "Source cell of every cell under each of the 8 symmetries, int64 (8, 256); the first is the identity."
     cells = np.arange(GRID*GRID).reshape(GRID, GRID)
-    images = []
-    for side in (cells, cells.T):
-        images += [np.rot90(side, turns).ravel() for turns in range(4)]
+    images = [np.rot90(side, turns).ravel() for side in (cells, cells.T) for turns in range(4)]
     return torch.from_numpy(np.stack(images).astype(np.int64))
 
 SYMMETRIES = _symmetries()  # int64 (8, 256)
