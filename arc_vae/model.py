@@ -7,6 +7,8 @@ __all__ = ['MIN_SCALE', 'one_hot', 'gaussian_heads', 'ReferenceEncoder', 'Refere
            'rate', 'distortion', 'objective', 'elbo', 'VAE', 'encode_decode']
 
 # %% ../nbs/01_model.ipynb #imports
+import warnings
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -128,6 +130,17 @@ def _as_numbers(z):
         reason = " ".join(str(error).split())[:100]
         raise ValueError(f"z: expected numbers, as many for each code ({reason})") from None
 
+def _warn_of_loss(lost):
+    "One warning of what codes cannot hold, with counts."
+    objects, cells, shapes = (int(lost[what].sum()) for what in ("objects", "cells", "shapes"))
+    said = []
+    if objects: said.append(f"{objects:,} objects ({cells:,} colored cells) are more than a code holds and left out")
+    if shapes: said.append(f"{shapes:,} shapes are unlike any in the codebook")
+    if not said: return
+    grids = int(((lost["objects"] > 0) | (lost["shapes"] > 0)).sum())
+    warnings.warn(f"{grids:,} of {len(lost['objects']):,} grids do not fit into their codes: {'; '.join(said)} "
+                  "(loss_of tells which)", stacklevel=3)
+
 class VAE(nn.Module):
     "An encoder and a decoder with a standard-normal prior between them."
     def __init__(self, encoder:nn.Module, decoder:nn.Module, latent_dim:int=10, network:str="custom"):
@@ -175,9 +188,12 @@ class VAE(nn.Module):
         scales:bool=False,    # Also return the posterior standard deviations
         batch_size:int=1000,  # Grids at a time
         grad:bool=False,      # Keep gradients
+        check:bool=True,      # Warn of what the codes cannot hold
     )->Tensor|tuple:          # Means of z, (N, D); with scales also standard deviations, (N, D)
         "Where the grids lie in the latent space; ValueError names what is not a grid."
-        batches = self._batched(self.posterior, as_grids(grids), batch_size, grad)
+        grids = as_grids(grids)
+        if check and hasattr(self.encoder, "left_out"): _warn_of_loss(self._left_out(grids, batch_size))
+        batches = self._batched(self.posterior, grids, batch_size, grad)
         mu, logvar = (torch.cat(parts) for parts in zip(*batches))
         return (mu, (logvar/2).exp()) if scales else mu
 
@@ -195,8 +211,8 @@ class VAE(nn.Module):
     def reconstruct(self,
         grids,      # As for encode
     )->Tensor:      # uint8 (N, 16, 16)
-        "What the decoder makes of each grid's posterior mean."
-        return self.decode(self.encode(grids))
+        "What the decoder makes of each grid's posterior mean; it shows what is lost, so that no warning is needed."
+        return self.decode(self.encode(grids, check=False))
 
     def sample(self,
         n:int=1,       # How many
@@ -224,6 +240,19 @@ class VAE(nn.Module):
         "The code that sees objects; ValueError for a network without one."
         if hasattr(self.encoder, "code"): return self.encoder.code
         raise ValueError(f"network {self.network!r} has no list of objects; objects has")
+
+    def _left_out(self, grids, batch_size):
+        "What the code cannot hold of each grid, in batches."
+        parts = self._batched(self.encoder.left_out, grids, batch_size, grad=False)
+        return {what: torch.cat([part[what] for part in parts]) for what in parts[0]}
+
+    def loss_of(self,
+        grids,                # As for encode
+        batch_size:int=1000,  # Grids at a time
+    )->dict:                  # Of each grid, int64 (N,): objects left out, their colored cells, shapes unlike any entry
+        "What codes leave out of each grid; ValueError for a network that sees no objects."
+        self._object_code()
+        return self._left_out(as_grids(grids), batch_size)
 
     def objects_of(self,
         grids,        # As for encode

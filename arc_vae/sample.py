@@ -17,7 +17,7 @@ from .infra.tracking import Tracker, check_mode
 from .infra.settings import pick_device
 from .infra.runs import RunError, read_arrays, read_run
 from .infra.random import rng
-from .data import N_COLORS, render_grids
+from .data import COLOR_NAMES, render_grids
 from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .code.pretrained import load
 from .metrics.baselines import MAX_TRAIN_GRIDS
@@ -161,7 +161,7 @@ def figure_histograms(
     (report,) = read_run(run_dir, "samples")
     fig = new_figure(10, 3)
     by_color, by_size = fig.subplots(1, 2)
-    _draw_histograms(by_color, report, "color_shares", range(1, N_COLORS))
+    _draw_histograms(by_color, report, "color_shares", COLOR_NAMES[1:])
     _draw_histograms(by_size, report, "size_shares", SIZES)
     by_color.set_xlabel("color of a component")
     by_size.set_xlabel("cells of a component")
@@ -173,7 +173,7 @@ def figure_histograms(
 # %% ../nbs/05_sample.ipynb #sample
 def _fitted_samples(vae, grids, n, seed):
     "Decoded draws of a Gaussian and of a mixture fitted to the codes of grids, and how many codes those were."
-    mean, sd = (v.cpu() for v in vae.encode(grids, scales=True))
+    mean, sd = (v.cpu() for v in vae.encode(grids, scales=True, check=False))
     if not (mean + sd).isfinite().all(): raise RunError("the model gives NaN or infinity for some training grids")
     codes = mean + sd*torch.randn(mean.shape, generator=rng("codes", seed))
     sets = {}

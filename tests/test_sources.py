@@ -23,8 +23,8 @@ ORDER = (  # a module imports only what comes before it
     "metrics.accuracy", "metrics.likelihood", "metrics.baselines", "metrics.disentanglement",
     "metrics.object_errors", "metrics.novelty", "metrics.operators", "metrics.split",
     "training.settings", "training.logging", "training.state", "train", "evaluate",
-    "report.figures", "report.text", "report.compare", "report.page", "report.live", "report.latent_map",
-    "latent_viz", "sample",
+    "report.figures", "report.tables", "report.text", "report.compare", "report.page", "report.live",
+    "report.latent_map", "latent_viz", "sample",
     "apps.measure", "apps.bench", "apps.sweep", "apps.jobs", "apps.grid_view", "apps.map_view", "apps.sliders",
     "apps.state", "apps.edits", "apps.controls", "apps.atlas", "apps.explorer_figure", "apps.explorer", "apps.page",
     "apps.execute", "apps.launch", "apps.export", "apps.listing", "apps.stages", "apps.cli", "apps.estimator")

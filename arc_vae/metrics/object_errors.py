@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..data import GRID
-from ..corpus.objects import Objects, find_objects
 from ..corpus.generator import FACTORS, KINDS
+from ..corpus.objects import Objects, find_objects
+from .accuracy import intact_cells
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #pair-up
 def _cell_places(o):
@@ -268,12 +269,12 @@ def _group_accuracy(right, cells, whole):
         n=len(whole))
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #accuracy-by-kind
-def _accuracy_by_kind(x, hit, factors):
+def _accuracy_by_kind(x, hit, intact, factors):
     "kind of object -> accuracy of its objects, where there are any."
     cells = _object_cells(x, factors)
     right = (cells & hit[:, None]).sum((2, 3))
     sizes = cells.sum((2, 3))
-    whole = right == sizes
+    whole = (cells & intact[:, None]).sum((2, 3)) == sizes
     kinds = factors[..., FACTORS.index("kind")]
     found = {}
     for k, name in enumerate(KINDS):
@@ -302,4 +303,5 @@ def by_factor(
 )->dict:                 # `kind` and `objects`: group -> shares of colored cells and of whole objects (or grids), count
     "Accuracy of the colored cells by kind of object and by number of objects in the grid."
     hit = pred == x
-    return dict(kind=_accuracy_by_kind(x, hit, factors), objects=_accuracy_by_count(x, hit, factors))
+    intact = intact_cells(torch.as_tensor(pred), torch.as_tensor(x)).numpy()
+    return dict(kind=_accuracy_by_kind(x, hit, intact, factors), objects=_accuracy_by_count(x, hit, factors))
