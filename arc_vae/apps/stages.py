@@ -196,4 +196,4 @@ def run_sweep(
 
     run_all(trainings, done, place/"jobs")
     files = "sweep.md, sweep.json, figures/rate_distortion.png"
-    click.echo(f"{(place/'sweep.md').read_text()}outputs/{place.name}: {files}")
+    click.echo(f"{(place/'sweep.md').read_text(encoding='utf-8')}outputs/{place.name}: {files}")
