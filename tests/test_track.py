@@ -292,7 +292,7 @@ def test_a_kernel_is_told_the_folder_in_which_the_command_was_given(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     with _environment(tmp_path/"kernel"): assert os.environ["WANDB_DIR"] == str(tmp_path)
     monkeypatch.setenv("WANDB_DIR", "elsewhere")
-    with _environment(tmp_path/"kernel"): assert os.environ["WANDB_DIR"] == "elsewhere"
+    with _environment(tmp_path/"other"): assert os.environ["WANDB_DIR"] == "elsewhere"
     monkeypatch.delenv("WANDB_DIR")
 
 
