@@ -62,12 +62,11 @@ def smoke(workplace):
 
 
 @pytest.fixture(scope="session")
-def evaluated(tmp_path_factory):
-    "A small trained and evaluated run with its maps, for tests that look into a model."
-    from arc_vae.evaluate import evaluate
+def evaluated():
+    "The small trained and evaluated run that the notebooks show too, with its maps, for tests that look into a model."
+    from arc_vae.evaluate import demo_run
     from arc_vae.report.latent_map import projections
-    from arc_vae.train import small_run
-    run = small_run(tmp_path_factory.mktemp("evaluated")/"small", epochs=2, beta_final_epoch=1, n_test=100)
-    evaluate(run, "cpu", "disabled")
+    os.environ.pop("ARC_VAE_RUN", None)
+    run, _ = demo_run()
     projections(run, say=lambda line: None)
     return run

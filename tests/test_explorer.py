@@ -321,7 +321,7 @@ def test_the_number_names_what_is_on_the_screen(explorer):
     assert explorer.number.value == "7"
     for text in ("1000000", "seven", "-1"):
         explorer.number.value = text
-        assert explorer.said.value.startswith("test grid #: expected a number from 0 to 99, found")
+        assert explorer.said.value.startswith("test grid #: expected a number from 0 to 299, found")
         assert explorer.original.caption == "original: test grid #7"
 
 

@@ -47,7 +47,7 @@ def as_boxes(x):
 def test_whole_means_one_thing(evaluated, metrics):
     test = metrics["test"]
     assert test["object_recall"] == pytest.approx(test["failures"]["whole"]/test["failures"]["objects"])
-    noise = torch.rand(100, 16, 16, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(300, 16, 16, generator=torch.Generator().manual_seed(0))
     with np.load(evaluated/"evaluation.npz") as arrays:
         x = torch.from_numpy(arrays["x"])
     damaged = torch.where(noise < .02, x.roll(1, 0), x)

@@ -70,7 +70,7 @@ def atlas_of_model(
 )->Atlas:
     "Grids drawn for a model that comes without any."
     x, _ = make_grids(n, seed)
-    mu, sd = vae.encode(x, scales=True)
+    mu, sd = vae.encode(x, scales=True, check=False)
     pca, explained = project(mu.numpy())
     wrong = (vae.decode(mu).numpy() != x).sum((1, 2))
     kl = gaussian_kl(mu, 2*sd.log()).mean(0).tolist()
