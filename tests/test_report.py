@@ -14,8 +14,10 @@ from arc_vae.code.pretrained import load
 from arc_vae.corpus.generator import make_grids
 from arc_vae.corpus.objects import find_objects
 from arc_vae.evaluate import verdict
-from arc_vae.metrics.accuracy import accuracy_report
+from arc_vae.metrics.accuracy import METRICS, accuracy_report
+from arc_vae.metrics.baselines import nearest_grids
 from arc_vae.metrics.object_errors import object_errors
+from arc_vae.metrics.split import evaluate_split
 from arc_vae.report.compare import compare
 from arc_vae.report.figures import figure_kl, figure_reconstructions, save_figure
 from arc_vae.report.page import TERMS, glossary, write_report
@@ -66,6 +68,30 @@ def test_objects_painted_as_their_boxes_are_not_whole():
     assert 0 < rectangles < .9
     assert found["foreground_accuracy"] == 1
     assert found["object_recall"] == pytest.approx(rectangles)
+
+
+class NearestGrid:
+    "Sends the number of the most similar training grid, and paints that."
+    def __init__(self, train): self.train = train
+
+    def eval(self): pass
+
+    def posterior(self, x):
+        mu = torch.zeros(len(x), 10)
+        mu[:, 0] = nearest_grids(self.train, x)[0]
+        return mu, torch.full((len(x), 10), -20.)
+
+    def logits(self, z):
+        grids = self.train[z[:, 0].round().long()]
+        return 20.*torch.nn.functional.one_hot(grids.long(), 10).movedim(-1, 1)
+
+
+def test_a_table_of_training_grids_is_the_baseline_that_it_is():
+    grids = torch.from_numpy(make_grids(500, seed=3)[0])
+    test, _ = evaluate_split(NearestGrid(grids[:400]), grids[:400], grids[400:])
+    for name in METRICS: assert test[name] == test["baselines"]["nearest_training_grid"][name], name
+    assert test["active_units"] == 1
+    assert 0 < test["skill"] < .6
 
 
 def test_each_outcome_is_explained(metrics):
