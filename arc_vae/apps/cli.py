@@ -62,7 +62,7 @@ def _options(f):
         click.option("--corpus", default="",
                      help="A corpus .npz.  [default: generate one of 100,000 grids, once]"),
         click.option("--preset", default="default", show_default=True,
-                     help="default, long (finer shapes), reference, or smoke (about a minute)."),
+                     help="default, fast, long (finer shapes), reference, or smoke (a minute)."),
     ):
         f = option(f)
     return f
