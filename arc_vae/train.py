@@ -159,8 +159,8 @@ def fit(
     try:
         with catch_signals() as asked:
             for epoch, grids in grids_by_epoch(cfg, corpus.train, len(state.log), last):
-                progress = Progress(f"epoch {epoch + 1}/{cfg.epochs}", say)
                 began, done = time.monotonic(), len(state.measured)
+                progress = Progress(f"epoch {epoch + 1}/{cfg.epochs}", say, before=done, to_come=last - epoch - 1)
                 measured = train_epoch(state.vae, state.opt, grids, epoch, cfg, state.measured, after_step, step_costs)
                 seconds = (time.monotonic() - began)*steps/max(1, steps - done)  # as if nothing had been done before
                 validation = validate(state.vae, corpus.val, cfg)

@@ -47,8 +47,8 @@ per_color_accuracy distortion rate kl_divergence elbo bits_per_grid kl_per_dim a
 foreground_precision object_recall intervals at_most_wrong likelihood code unseen by_factor failures lines meaning
 baselines""")
 EPOCH_LINE = re.compile(
-    r"^epoch +(\d+)/(\d+)  β ([\d.]+)  distortion +[\d.]+  rate +[\d.]+  elbo +-[\d.]+  colored +[\d.]+%  "
-    r"pixel [\d.]+% \(black [\d.]+%\)  [\d,]+ grids/s  left \d+:\d\d", re.M)
+    r"^epoch +(\d+)/(\d+)  β ([\d.]+)  D +[\d.]+ R +[\d.]+  colored +[\d.]+%  "
+    r"pixel [\d.]+% \(black [\d.]+%\)  left \d+:\d\d", re.M)
 FATES = ("whole", "shifted", "resized", "wrong color", "smeared", "dropped")
 
 
@@ -87,6 +87,7 @@ def test_one_line_an_epoch_and_the_verdict_at_the_end(smoke):
     lines = EPOCH_LINE.findall(said)
     assert [int(n) for n, _, _ in lines] == list(range(1, read(smoke/"training.json")["epochs"] + 1))
     assert float(lines[-1][2]) == read(smoke/"config.json")["beta_final"]
+    assert max(len(line) for line in said.splitlines() if line.startswith("epoch ")) <= 100
     assert said.rstrip().endswith(f"{read(smoke/'metrics.json')['verdict']}: outputs/smoke/report.html")
 
 
@@ -108,7 +109,7 @@ def test_a_terminal_shows_how_far_it_is(tmp_path):
     "A line that changes in place below the epochs, gone in the end. In a file there is none of it."
     words = (BIN/"arc-vae", "train", "--preset", "tiny", "--set", "n_corpus=6000", "--run", "a")
     seen = said_on_a_terminal(words, tmp_path)
-    assert re.search(r"\x1b\[2Kepoch 1/3: \d+%, \d+:\d\d left\r", seen)
+    assert re.search(r"\x1b\[2Kepoch 1/3: \d+%, \d+:\d\d left, \d+:\d\d to the end\r", seen)
     assert len(re.findall(r"[\r\n]epoch  \d/3 ", seen.replace("\x1b[2K", ""))) == 3
     notebook = (tmp_path/"outputs"/"a"/"02_train.ipynb").read_text()
     assert "\x1b" not in notebook

@@ -44,8 +44,11 @@ class Progress:
         say=print,              # Told a plain line
         every:float=30.,        # Seconds between plain lines
         now=time.monotonic,     # Seconds that only ever grow
+        before:int=0,           # How much of it was done when it began
+        to_come:int=0,          # Steps of the same length that follow
     ):
         self.what, self.say, self.every, self.now = what, say, every, now
+        self.before, self.to_come = before, to_come
         self.start = self.printed_at = self.shown_at = now()
 
     def __call__(self, done:int, total:int):
@@ -56,9 +59,10 @@ class Progress:
         if now - self.shown_at < .2: return
         self.shown_at = now
         text = f"{self.what}: {done/total:.0%}"
-        if done:
-            left = (now - self.start)*(total - done)/done
-            text += f", {clock(left)} left"
+        if done > self.before:
+            each = (now - self.start)/(done - self.before)
+            text += f", {clock(each*(total - done))} left"
+            if self.to_come: text += f", {clock(each*(total*(self.to_come + 1) - done))} to the end"
         if not show_status(text) and now - self.printed_at >= self.every:
             self.printed_at = now
             self.say(f"  {text}")

@@ -22,13 +22,12 @@ from .settings import TrainConfig, beta_at
 def epoch_line(
     e:dict,       # A record of log.jsonl
 )->str:           # One line
-    "An epoch as one line of text: what it cost, what came out right, how fast, and how long to go."
+    "An epoch as one line of text, of at most 100 columns: what it cost, what came out right, and how long to go."
     when = f"epoch {e['epoch']:>2}/{e['epochs']}  β {e['beta']:.2f}"
-    cost = f"distortion {e['val_distortion']:6.2f}  rate {e['val_rate']:5.2f}  elbo {e['val_elbo']:7.2f}"
+    cost = f"D {e['val_distortion']:5.1f} R {e['val_rate']:4.1f}"
     colored = f"colored {e['val_foreground_accuracy'] or 0:5.1%}"
     pixel = f"pixel {e['val_pixel_accuracy']:.2%} (black {e['val_all_background_accuracy']:.2%})"
-    pace = f"{e['grids_per_second']:,.0f} grids/s  left {clock(e['seconds_left'])}"
-    line = f"{when}  {cost}  {colored}  {pixel}  {pace}"
+    line = f"{when}  {cost}  {colored}  {pixel}  left {clock(e['seconds_left'])}"
     return f"{line}  best" if e["best"] else line
 
 # %% ../../nbs/training/01_logging.ipynb #summarize
