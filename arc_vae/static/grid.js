@@ -61,6 +61,7 @@ function makePalette(model, el, choose) {
 function render({ model, el }) {
   const size = model.get("size"), side = size/N, sharp = window.devicePixelRatio || 1, isThumbnail = size < 100;
   const editable = model.get("editable"), movable = model.get("movable"), names = model.get("names");
+  const doubles = movable && model.get("doubles") !== false; // the page without Python has no search for room
   const caption = append(el, "div", { className: "arc-caption" });
   const canvas = append(el, "canvas", {
     className: "arc-canvas", width: size*sharp, height: size*sharp, tabIndex: isThumbnail ? -1 : 0
@@ -145,7 +146,7 @@ function render({ model, el }) {
     if (editable) return "arrow keys move, digits paint";
     if (!movable) return "arrow keys move, the cell is told below";
     return "Enter or N selects an object, then arrow keys move it (Shift: a quarter of a cell), digits color it, " +
-      "brackets change its shape, D doubles it, Delete removes it, U undoes, Escape lets go";
+      `brackets change its shape, ${doubles ? "D doubles it, " : ""}Delete removes it, U undoes, Escape lets go`;
   }
 
   function say() {
@@ -218,7 +219,7 @@ function render({ model, el }) {
     else if (step) act("move", { down: step[0]*unit, right: step[1]*unit });
     else if (/^[1-9]$/.test(event.key)) act("recolor", { color: +event.key });
     else if (event.key in SHAPE_KEYS) act("reshape", { by: SHAPE_KEYS[event.key] });
-    else if (event.key === "d") act("duplicate");
+    else if (event.key === "d" && doubles) act("duplicate");
     else if (event.key === "Delete" || event.key === "Backspace") act("delete");
     else if (event.key === "Escape") select(null);
     else return false;

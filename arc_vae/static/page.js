@@ -39,7 +39,7 @@ export function start({ data, makeDecoder, gridView, slidersView }) {
   const decoder = makeDecoder(data), part = id => document.getElementById(id);
   const common = { palette: data.palette, names: data.names, shade: false, editable: false, color: 1, selected: -1 };
   const grid = new Model({ ...common, grid: [], probability: [], against: [], caption: "decoded", movable: true,
-    objects: [], size: 384 }, receive);
+    doubles: false, objects: [], size: 384 }, receive);
   const original = new Model({ ...common, grid: [], probability: [], against: [], caption: "", movable: false,
     objects: [], size: 384 });
   const sliders = new Model({ rows: data.rows, unused: data.unused, readings: [], z: data.grids[0].z }, () => {
