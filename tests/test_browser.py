@@ -120,6 +120,7 @@ class Map:
     def __init__(self, person, points):
         self.canvas = person.page.locator("canvas[data-here]")
         self.sheet = sheet_of(points)
+        self.canvas.scroll_into_view_if_needed()
         self.box = self.canvas.bounding_box()
 
     def on_screen(self, x, y):
@@ -194,6 +195,75 @@ def test_the_map_from_near(person, model, e, evaluated):
     person.page.wait_for_function("i => document.querySelector('.arc-tip').dataset.number === String(i)", arg=number)
     assert f"#{number}: " in tip.text_content()
     assert tip.locator("canvas").is_visible()
+
+
+def widest_gap(values, low, high):
+    "A number that no value is near."
+    values = np.sort(values[(values > low) & (values < high)])
+    widest = np.diff(values).argmax()
+    return values[widest:widest + 2].mean()
+
+
+def thumbnails(person, n):
+    "The numbers on the contact sheet, once there are so many."
+    person.page.wait_for_function("n => document.querySelectorAll('.arc-sheet button').length === n", arg=n)
+    return person.page.locator(".arc-sheet button").evaluate_all("all => all.map(each => +each.dataset.number)")
+
+
+def test_what_is_drawn_around_is_on_the_contact_sheet(person, model, e, evaluated):
+    "With Shift and the mouse; those with most wrong cells come first, and a thumbnail leads to its grid."
+    chart = Map(person, projections(evaluated)["pca"])
+    mouse, keyboard = person.page.mouse, person.page.keyboard
+    left, right = (widest_gap(chart.sheet[:, 0], *ends) for ends in ((90, 170), (210, 290)))
+    top, bottom = (widest_gap(chart.sheet[:, 1], *ends) for ends in ((90, 170), (210, 290)))
+    mouse.move(*chart.on_page(left, top))
+    keyboard.down("Shift")
+    mouse.down()
+    for corner in ((right, top), (right, bottom), (left, bottom)): mouse.move(*chart.on_page(*corner), steps=4)
+    mouse.up()
+    keyboard.up("Shift")
+    within = (chart.sheet > [left, top]) & (chart.sheet < [right, bottom])
+    inside = within.all(1).nonzero()[0]
+    assert chart.view() == [1, 0, 0]
+    assert chart.canvas.get_attribute("data-chosen") == str(len(inside))
+    shown = thumbnails(person, min(24, len(inside)))
+    wrong = (e["pred"] != e["x"]).sum((1, 2))
+    assert set(shown) <= set(inside.tolist())
+    assert wrong[shown].tolist() == sorted(wrong[inside].tolist(), reverse=True)[:24]
+    said = f"; {wrong[inside].sum()} wrong cells, in {(wrong[inside] > 0).sum()} of them"
+    assert person.page.get_by_text(re.compile(rf"^{len(inside)} selected.*{said}$")).is_visible()
+    z, grid = person.after(lambda: person.page.locator(f".arc-sheet [data-number='{shown[1]}']").click())
+    assert is_test_grid(person, e, shown[1], z)
+    assert shows(person, model, z, grid)
+    chart.canvas.focus()
+    keyboard.press("Escape")
+    assert thumbnails(person, 0) == []
+
+
+def test_filter_and_selection_by_keyboard(person, e):
+    "What does not match is dimmed and not selected; Enter on a thumbnail goes to its grid."
+    keyboard, canvas = person.page.keyboard, person.page.locator("canvas[data-here]")
+    person.page.mouse.move(0, 0)
+    before = canvas.evaluate("canvas => canvas.toDataURL()")
+    choice = person.page.get_by_label("objects", exact=True)
+    choice.focus()
+    keyboard.press("ArrowDown")
+    changed = "before => document.querySelector('canvas[data-here]').toDataURL() !== before"
+    person.page.wait_for_function(changed, arg=before)
+    count = int(choice.evaluate("select => select.selectedOptions[0].label"))
+    matching = ((e["factors"][..., 0] >= 0).sum(1) == count).nonzero()[0]
+    person.page.get_by_role("button", name="select near the ring").focus()
+    keyboard.press("Enter")
+    shown = thumbnails(person, min(24, len(matching)))
+    assert set(shown) <= set(matching.tolist())
+    person.page.locator(".arc-sheet button").last.focus()
+    z, _ = person.after(lambda: keyboard.press("Enter"))
+    assert is_test_grid(person, e, shown[-1], z)
+    choice.focus()
+    keyboard.press("ArrowUp")
+    person.page.get_by_role("button", name="select none").focus()
+    keyboard.press("Space")
+    assert thumbnails(person, 0) == []
 
 
 def test_a_test_grid_and_back(person, model, e):
@@ -343,6 +413,26 @@ def test_an_object_by_keyboard(person, model, alone):
     assert np.array_equal(shown(), before)
 
 
+def test_a_quarter_of_a_cell_and_a_color_by_mouse(person, model, alone):
+    "With Shift an object is dragged in quarters of a cell; the palette colors the one that is selected."
+    z_before = torch.tensor(person.said()["z"])
+    row, column = int(alone.row[0]), int(alone.column[0])
+    person.page.keyboard.down("Shift")
+    drag(person.page.mouse, *(cell_middle(person.decoded, row, at) for at in (column, column + 1.25)), steps=5)
+    person.page.keyboard.up("Shift")
+    person.page.get_by_text("z[2] += 1.25*step", exact=True).wait_for()
+    color, name = (4, "yellow") if int(alone.color[0]) != 4 else (6, "magenta")
+    z, _ = person.after(lambda: person.button(f"make it {name}"))
+    assert torch.allclose((z - z_before)[1:3]/model.axes[1].step, torch.tensor([0, 1.25]), atol=1e-5)
+    person.decoded.focus()
+    person.page.keyboard.press("Escape")
+    grid = person.pixels(person.decoded)
+    assert set(grid[grid > 0]) == {color}
+    person.after(lambda: person.button("undo"))
+    back, _ = person.after(lambda: person.button("undo"))
+    assert torch.equal(back, z_before)
+
+
 def test_operators_beside_cells(person, model, alone):
     "What is done to the code is done to the cells too, with the difference marked."
     person.decoded.focus()
@@ -353,6 +443,29 @@ def test_operators_beside_cells(person, model, alone):
     assert np.array_equal(person.pixels(person.original), in_cells)
     assert shows(person, model, z, grid)
     assert f"{(grid != in_cells).sum()} of 256" in person.decoded.get_attribute("aria-label")
+
+
+CONTROLS = """() => {
+    const area = document.querySelector(".jp-OutputArea-output");
+    const found = [...area.querySelectorAll("button, input, select, textarea, summary, [tabindex]")].filter(
+        each => each.tabIndex >= 0 && !each.disabled && each.checkVisibility({ visibilityProperty: true }));
+    found.forEach((each, i) => { each.dataset.stop = i; });
+    return found.map(each => (each.ariaLabel || each.labels?.[0]?.textContent || each.textContent || each.title
+        || each.placeholder || "").trim());
+}"""
+
+
+def test_every_control_has_a_name_and_a_place_in_the_order_of_tab(person):
+    "From the first to the last by the key alone."
+    names = person.page.evaluate(CONTROLS)
+    assert len(names) > 50
+    assert "" not in names
+    person.page.locator("[data-stop='0']").focus()
+    reached = []
+    for _ in names:
+        reached.append(person.page.evaluate("document.activeElement.dataset.stop"))
+        person.page.keyboard.press("Tab")
+    assert [name for i, name in enumerate(names) if str(i) not in reached] == []
 
 
 def test_nobody_is_kept_out(person):
@@ -383,6 +496,9 @@ def test_the_page_decodes_as_python_does(person, model, e, page_file):
         differ = (grids != model.decode(z).numpy()).any((1, 2))
         assert differ.sum() <= most, "a cell may be as probable in two colors"
     canvas = page.locator(".arc-canvas").first
+    told = canvas.get_attribute("aria-label")
+    assert "Delete removes it" in told
+    assert "doubles" not in told, "this cannot be done there"
 
     def shown(): return person.pixels(canvas)
 
