@@ -45,12 +45,12 @@ class Atlas:
         "The grids whose codes are nearest to z."
         return ((self.mu - np.asarray(z))**2).sum(1).argsort(kind="stable")[:n]
 
-    def matching(self, objects=None, color=None, above=None):
-        "Which grids have so many objects, this color, and more wrong cells than that, (N,); None: any."
+    def matching(self, objects=-1, color=-1, above=-1):
+        "Which grids have so many objects, this color, and more wrong cells than that, (N,); -1: any."
         match = np.ones(len(self), bool)
-        if objects is not None: match &= self.objects == objects
-        if color is not None: match &= (self.x == color).any((1, 2))
-        if above is not None: match &= self.wrong > above
+        if objects >= 0: match &= self.objects == objects
+        if color >= 0: match &= (self.x == color).any((1, 2))
+        if above >= 0: match &= self.wrong > above
         return match
 
     def facts(self, i):
@@ -91,10 +91,10 @@ def atlas_of_model(
 # %% ../../nbs/apps/04g_atlas.ipynb #map-panel
 SHEET_SIZE = 24  # grids on the contact sheet
 
-def _dropdown(name, choices):
-    "One of some choices, or any."
-    layout = dict(flex="1 1 90px", min_width="0", margin="0")
-    return w.Dropdown(options=[("any", None), *choices], description=name, layout=layout, style=SHORT_LABEL)
+def _dropdown(name, choices, width):
+    "One of some choices, or any; width in pixels that it should at least have."
+    layout = dict(flex=f"1 1 {width}px", min_width="0", margin="0")
+    return w.Dropdown(options=[("any", -1), *choices], description=name, layout=layout, style=SHORT_LABEL)
 
 class MapPanel:
     "A map of an atlas with what one may choose of it."
@@ -112,24 +112,27 @@ class MapPanel:
         self.color_by = w.Dropdown(options=list(self.colorings), description="color", layout=width, style=SHORT_LABEL)
         for choice in (self.method, self.color_by): choice.observe(lambda _: self._paint(), "value")
         self.view.on_msg(self._on_message)
-        self.widget = in_a_column(in_a_row(self.method, self.color_by), self.view, *self._make_selection())
+        self.widget = in_a_column(in_a_row(self.method, self.color_by), self.view, self._make_filters())
+        self.selection = self._make_selection()
         self._paint()
 
-    def _make_selection(self):
-        "What dims points, chooses some without a mouse, and shows those that were chosen."
+    def _make_filters(self):
         counts = np.unique(self.atlas.objects).tolist()
-        self.objects = _dropdown("objects", [(str(n), n) for n in counts])
-        self.color = _dropdown("with", list(zip(COLOR_NAMES[1:], range(1, len(COLOR_NAMES)))))
-        self.above = _dropdown("wrong cells", [(f"above {n}", n) for n in (0, 2, 5, 10, 20)])
+        self.objects = _dropdown("objects", [(str(n), n) for n in counts], 90)
+        self.color = _dropdown("with", list(zip(COLOR_NAMES[1:], range(1, len(COLOR_NAMES)))), 100)
+        self.above = _dropdown("wrong cells", [(f"above {n}", n) for n in (0, 2, 5, 10, 20)], 150)
         filters = [self.objects, self.color] + [self.above]*(self.atlas.wrong is not None)
         for each in filters: each.observe(lambda _: self._filter(), "value")
+        return in_a_row(*filters)
+
+    def _make_selection(self):
         near = button("select near the ring", self.choose_near, f"the {SHEET_SIZE} nearest codes")
         none = button("select none", lambda: self.choose([]), "an empty contact sheet")
         self.sheet = ContactSheet()
         self.sheet.on_msg(lambda _, message, buffers: self.pick(int(message["picked"])))
         self.view.observe(lambda _: self._show_chosen(), "chosen")
         self._show_chosen()
-        return in_a_row(*filters), in_a_row(near, none), self.sheet
+        return in_a_column(in_a_row(near, none), self.sheet, basis=400, most=900)
 
     def _matching(self): return self.atlas.matching(self.objects.value, self.color.value, self.above.value)
 

@@ -124,6 +124,7 @@ class Explorer:
             self.map.widget,
             self.board.widget,
             in_a_column(self.line.widget, export, basis=400, most=900),
+            self.map.selection,
         ]
         page = in_a_row(*parts, align_items="flex-start", grid_gap="12px 16px")
         return w.VBox([top, page], layout=dict(grid_gap="8px", overflow="visible"))

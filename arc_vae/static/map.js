@@ -65,6 +65,11 @@ function render({ model, el }) {
   canvas.style.cursor = "crosshair";
   canvas.setAttribute("role", "application");
   el.addEventListener("keydown", event => event.stopPropagation());
+  const keepKeys = event => { // a notebook would take the arrow keys of a list beside the map for itself
+    const isBeside = el.closest(".jp-OutputArea-output")?.contains(event.target);
+    if (isBeside && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+  };
+  document.body.addEventListener("keydown", keepKeys);
   const view = { zoom: 1, left: 0, top: 0 }; // of the whole map, in its pixels
   let points, shown, onSheet, near = -1, pulled = null, asked = -1, rest = 0;
   const toPixel = (x, y) => {
@@ -262,6 +267,7 @@ function render({ model, el }) {
   lay();
   explain();
   showTip();
+  return () => document.body.removeEventListener("keydown", keepKeys);
 }
 
 export default { render };
