@@ -6,7 +6,6 @@
 __all__ = ['SHEET_SIZE', 'Atlas', 'atlas_of_run', 'atlas_of_model', 'MapPanel']
 
 # %% ../../nbs/apps/04g_atlas.ipynb #imports
-import warnings
 from collections.abc import Callable
 
 import ipywidgets as w
@@ -80,9 +79,7 @@ def atlas_of_model(
 )->Atlas:
     "Grids drawn for a model that comes without any."
     x, _ = make_grids(n, seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of grids that do not fit: their wrong cells are on the map
-        mu, sd = vae.encode(x, scales=True)
+    mu, sd = vae.encode(x, scales=True, check=False)  # what does not fit is on the map, as wrong cells
     pca, explained = project(mu.numpy())
     wrong = (vae.decode(mu).numpy() != x).sum((1, 2))
     kl = gaussian_kl(mu, 2*sd.log()).mean(0).tolist()
