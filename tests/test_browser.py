@@ -225,6 +225,7 @@ def test_what_is_drawn_around_is_on_the_contact_sheet(person, model, e, evaluate
     within = (chart.sheet > [left, top]) & (chart.sheet < [right, bottom])
     inside = within.all(1).nonzero()[0]
     assert chart.view() == [1, 0, 0]
+    assert person.page.locator(".jp-Cell.jp-mod-selected").count() == 1, "the notebook did not take Shift for itself"
     assert chart.canvas.get_attribute("data-chosen") == str(len(inside))
     shown = thumbnails(person, min(24, len(inside)))
     wrong = (e["pred"] != e["x"]).sum((1, 2))
@@ -456,9 +457,11 @@ CONTROLS = """() => {
 
 
 def test_every_control_has_a_name_and_a_place_in_the_order_of_tab(person):
-    "From the first to the last by the key alone."
+    "From the first to the last by the key alone, the thumbnails too."
+    person.button("select near the ring")
+    thumbnails(person, 24)
     names = person.page.evaluate(CONTROLS)
-    assert len(names) > 50
+    assert len(names) > 74
     assert "" not in names
     person.page.locator("[data-stop='0']").focus()
     reached = []

@@ -242,6 +242,9 @@ function render({ model, el }) {
     return true;
   }
 
+  canvas.addEventListener("mousedown", event => { // with Shift a notebook would select cells
+    if (event.shiftKey) event.stopPropagation();
+  });
   canvas.addEventListener("pointerdown", event => {
     canvas.setPointerCapture(event.pointerId);
     point(event);

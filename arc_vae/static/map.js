@@ -1,6 +1,7 @@
 // Points on a plane: one looks at them from near, sees the grid behind each, and goes there.
 const WAYS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 const MARGIN = 12, REST = 60; // pixels around the points; milliseconds on a point until its grid is asked for
+const DARK = 34; // the gray behind the points
 
 function append(parent, tag, properties = {}) {
   return parent.appendChild(Object.assign(document.createElement(tag), properties));
@@ -103,21 +104,22 @@ function render({ model, el }) {
     const chosen = new Set(model.get("chosen"));
     shown = new Uint8Array(bytesOf(model, "shown"));
     if (near >= 0 && !isShown(near)) near = -1;
-    ink.fillStyle = "#222";
+    ink.fillStyle = `rgb(${DARK},${DARK},${DARK})`;
     ink.fillRect(0, 0, size, size);
     const side = Math.max(2, Math.min(6, 200/Math.sqrt(points.length/2)))*Math.min(3, Math.sqrt(view.zoom));
-    for (let i = 0; i < points.length/2; i++) {
+    const fill = (i, width, style) => {
       const [x, y] = pixelOf(i);
-      if (x < -side || y < -side || x > size + side || y > size + side) continue;
-      if (chosen.has(i)) {
-        ink.fillStyle = "#fff";
-        ink.fillRect(x - side/2 - 2, y - side/2 - 2, side + 4, side + 4);
-      }
-      ink.globalAlpha = isShown(i) ? 1 : .15;
-      ink.fillStyle = `rgb(${color[3*i]},${color[3*i + 1]},${color[3*i + 2]})`;
-      ink.fillRect(x - side/2, y - side/2, side, side);
-      ink.globalAlpha = 1;
-    }
+      if (x < -side || y < -side || x > size + side || y > size + side) return;
+      ink.fillStyle = style;
+      ink.fillRect(x - width/2, y - width/2, width, width);
+    };
+    const numbers = [...Array(points.length/2).keys()];
+    const mixed = (i, share, k = 3*i, dark = (1 - share)*DARK) =>
+      `rgb(${share*color[k] + dark},${share*color[k + 1] + dark},${share*color[k + 2] + dark})`;
+    // dimmed, what surrounds the chosen, shown: each on top of those before
+    for (const i of numbers) if (!isShown(i)) fill(i, side, mixed(i, .15));
+    for (const i of chosen) fill(i, side + Math.max(2, side/2), "#fff");
+    for (const i of numbers) if (isShown(i)) fill(i, side, mixed(i, 1));
     canvas.dataset.chosen = chosen.size;
     draw();
   }
@@ -215,6 +217,9 @@ function render({ model, el }) {
     return [(event.clientX - box.left)/box.width*size, (event.clientY - box.top)/box.height*size];
   }
 
+  canvas.addEventListener("mousedown", event => { // with Shift a notebook would select cells
+    if (event.shiftKey) event.stopPropagation();
+  });
   canvas.addEventListener("pointerdown", event => {
     pulled = { from: place(event), left: view.left, top: view.top, far: false, line: event.shiftKey && [place(event)] };
     canvas.setPointerCapture(event.pointerId);
