@@ -1,6 +1,7 @@
 """What the report says to somebody who was not there, and whether all of it means one thing."""
 import json
 import re
+import shutil
 import warnings
 from copy import deepcopy
 
@@ -205,3 +206,12 @@ def test_a_phone_a_dark_screen_and_paper(page, tmp_path):
         sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", (tmp_path/"report.pdf").read_bytes())
         assert {tuple(round(float(side)) for side in size) for size in sizes} == {(595, 842)}, "A4"
         browser.close()
+
+
+def test_the_report_leads_to_the_explorer_where_there_is_one(evaluated, tmp_path):
+    from arc_vae.apps.page import write_page
+    run = tmp_path/"run"
+    shutil.copytree(evaluated, run)
+    assert "explorer.html" not in write_report(run).read_text(encoding="utf-8")
+    write_page(run, run/"explorer.html")
+    assert '<a href="explorer.html">' in (run/"report.html").read_text(encoding="utf-8")

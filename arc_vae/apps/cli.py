@@ -273,7 +273,7 @@ def explore(source, options, name, port, no_browser, html):
     \b
     arc-vae explore default-seed0
     arc-vae explore benchmarks/results/default-seed0.pth
-    arc-vae explore default-seed0 --html page.html
+    arc-vae explore default-seed0 --html outputs/default-seed0/explorer.html
 
     Any further option is JupyterLab's, such as --ip=0.0.0.0.
     """

@@ -18,6 +18,7 @@ from ..code.codebook import SOURCES, SURE, boxes
 from ..code.labels import COLOR_STEP, STEP
 from ..code.pretrained import load
 from ..metrics.likelihood import ACTIVE_KL
+from ..report.page import EXPLORER_PAGE, write_report
 from .grid_view import COLOR_NAMES, HEX_PALETTE, STATIC
 from .sliders import slider_rows, ticks_of
 from .atlas import Atlas, atlas_of_model, atlas_of_run
@@ -57,7 +58,9 @@ def write_page(
     path:Path,       # The HTML file
     n:int=60,        # Grids to start from
 )->Path:             # The file
-    "Write the explorer of a model as one page; RunError or CheckpointError says what is missing."
+    """Write the explorer of a model as one page; the report of a run links to it where it is the run's explorer.html.
+
+    RunError or CheckpointError says what is missing."""
     from jinja2 import Environment, FileSystemLoader
     vae = load(source)
     tables = decoder_data(vae)
@@ -72,7 +75,9 @@ def write_page(
                            css=(STATIC/"explorer.css").read_text(encoding="utf-8"),
                            data=as_json(data).replace("<", "\\u003c"),
                            scripts={name: _as_function(STATIC/f"{file}.js") for name, file in files.items()})
-    return write_atomic(Path(path), lambda f: f.write(page.encode()))
+    path = write_atomic(Path(path), lambda f: f.write(page.encode()))
+    if path.name == EXPLORER_PAGE and (path.parent/"metrics.json").exists(): write_report(path.parent)
+    return path
 
 def page_grids(
     atlas:Atlas,
