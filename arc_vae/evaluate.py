@@ -124,7 +124,7 @@ def learned_metrics(
     test:Tensor,         # uint8 (N, 16, 16), on the CPU
     arrays:dict,         # From evaluate_split, of the trained model
     beta:float,          # At the end of training
-    seed:int=0,          # Of the posterior samples, that of assess
+    seed:int=0,          # Of the posterior samples, that of evaluate_split
 )->tuple:                # measures before training; objective, before, difference; 95 % interval, None for one grid
     "The same grids and noise before and after training: is the objective clearly better?"
     vae.set_beta(beta)
@@ -152,8 +152,8 @@ def run_corpus(
     "The corpus of a run, cut as it was; DatasetError or RunError where the file is gone or is another one by now."
     path = Path(path or find_corpus(run_dir, config))
     if not path.exists():
-        raise RunError(f"{path}: the corpus of the run is gone, and none of sha256 {config['corpus_sha256'][:12]}… is "
-                       "in the folder corpus beside the run; --corpus says where it is")
+        raise RunError(f"{path}: the corpus of the run is gone, and none of sha256 {config['corpus_sha256'][:12]}… "
+                       "is in the folder corpus beside the run; --corpus says where it is")
     corpus = load_corpus(path)
     expected, found = config["corpus_sha256"], corpus.sha256
     if found != expected:

@@ -34,7 +34,7 @@ def half_of(
 
 def save_checkpoint(
     path,            # Where to
-    kind:str,        # One of KINDS
+    kind:str,        # One of CHECKPOINT_KINDS
     vae:nn.Module,   # The model, with network and latent_dim; for 'encoder' and 'decoder' only that half is written
     **facts,         # Further tensors, numbers, strings, and lists and dicts of them
 )->Path:             # The path
@@ -93,7 +93,7 @@ def _check_format(found, path):
 
 def read_checkpoint(
     path,        # A .pth file
-    kind:str,    # The kind it must have, one of KINDS
+    kind:str,    # The kind it must have, one of CHECKPOINT_KINDS
 )->dict:         # Its payload, tensors on the CPU
     "Open a checkpoint, running no code of it; CheckpointError where it is missing, damaged or of another kind."
     found = _read_file(path)

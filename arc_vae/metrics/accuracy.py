@@ -135,7 +135,7 @@ METRICS = (  # from easy to hard
 )
 
 def accuracies_of_counts(
-    s:dict,    # Counts like tally's, summed over grids; tensors, maybe with further dimensions in front
+    s:dict,    # Counts like count_per_grid's, summed over grids; tensors, maybe with further dimensions in front
 )->dict:       # shares, foreground_precision, object_recall, float64; NaN where there was nothing to be right about
     "All levels of being right, from counts."
     foreground_hits = s["hits"][..., 1:].sum(-1)
@@ -147,7 +147,7 @@ def accuracies_of_counts(
 def accuracies_per_draw(
     counts:dict,               # From count_per_grid
     weights:np.ndarray=None,   # How often each grid counts, (draws, N); None: once
-)->dict:                       # Each of RIGHT, (draws,), a share, skill at most 1; NaN where there is nothing to judge
+)->dict:                       # Each of METRICS, (draws,), a share, skill at most 1; NaN where nothing is to be judged
     "All levels of being right, for one or many choices of grids."
     if weights is None: weights = np.ones((1, len(counts["grids"])))
     sums = {name: torch.from_numpy(weights @ count) for name, count in counts.items()}
@@ -170,7 +170,7 @@ def bootstrap_weights(
 
 # %% ../../nbs/metrics/00_accuracy.ipynb #resample
 def bootstrap(counts):
-    "Each of RIGHT in a thousand resampled test sets, (1000,)."
+    "Each of METRICS in a thousand resampled test sets, (1000,)."
     weights = bootstrap_weights(len(counts["grids"]))
     parts = []
     for start in range(0, len(weights), 50):
@@ -181,7 +181,7 @@ def bootstrap(counts):
 # %% ../../nbs/metrics/00_accuracy.ipynb #intervals
 def bootstrap_ci(
     counts:dict,        # From count_per_grid
-)->dict:                # Each of RIGHT: [low, high], the central 95 %; None where there was nothing to be right about
+)->dict:                # Each of METRICS: [low, high], the central 95 %; None where there was nothing to be right about
     "Bootstrap intervals over grids (Efron 1979)."
     found = {}
     for level, values in bootstrap(counts).items():

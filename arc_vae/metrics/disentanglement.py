@@ -187,7 +187,7 @@ def disentanglement(
 )->dict:                       # probes: name -> dict; dci with its importances, (D, K); mig. None where too few to ask
     """What of the factors can be read off the code, and how tidily.
 
-    dci and mig are over PROBED, of grids with one object."""
+    dci and mig are over PROBED_FACTORS, of grids with one object."""
     from threadpoolctl import threadpool_limits
     learn_mu = np.asarray(learn_mu, np.float64)
     judge_mu = np.asarray(judge_mu, np.float64)

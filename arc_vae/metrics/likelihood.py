@@ -59,7 +59,7 @@ N_LIKELIHOOD = 1000  # Test grids of which the likelihood is measured, and sampl
 def likelihood(
     vae:VAE,              # Trained model
     test:Tensor,          # uint8 (N, 16, 16), on the model's device
-    arrays:dict,          # From assess
+    arrays:dict,          # From evaluate_split
     k:int,                # Samples a grid
     seed:int=0,           # Of the samples
 )->dict:                  # k, n_grids; log_likelihood and elbo of these grids in nats per grid, interval, bits_per_grid

@@ -234,7 +234,7 @@ def object_errors(
     pred,            # The same grids, decoded
     chunk:int=500,   # Grids at a time
 )->dict:             # objects, how many; counts, by word and `invented`; for each object, those included:
-                     # grid, fate (FATES, then invented), wrong cells, int64, and cells, bool (objects, 16, 16)
+                     # grid, fate (ERROR_TYPES, then invented), wrong cells, int64, and cells, bool (objects, 16, 16)
     "What became of each object of the original grids, and which objects were invented."
     x = torch.as_tensor(x).cpu().to(torch.uint8)
     pred = torch.as_tensor(pred).cpu().to(torch.uint8)

@@ -237,7 +237,7 @@ def figure_meaning(run_dir):
 # %% ../../nbs/report/00_figures.ipynb #worst
 def worst_grids(
     found:dict,  # From object_errors
-    word:str,    # One of FATES, or invented
+    word:str,    # One of ERROR_TYPES, or invented
     n:int=6,     # How many, at most
 )->np.ndarray:   # Indices of objects, the worst first
     "The objects of one word with the most wrong cells, at most one of each grid."

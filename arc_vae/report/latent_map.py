@@ -107,7 +107,7 @@ class Attribute(NamedTuple):
 def grid_attributes(
     x:np.ndarray,              # Grids, (N, 16, 16)
     factors:np.ndarray=None,   # What was drawn on them, int8 (N, objects, 7), where that is known
-)->dict:                       # name -> Aspect
+)->dict:                       # name -> Attribute
     "Main color and share of colored cells; where factors are known, number of objects and kind of the largest one too."
     color = Attribute(main_color(x), COLOR_NAMES)
     share = Attribute((np.asarray(x) > 0).mean((1, 2)), None)
