@@ -24,6 +24,7 @@ from .infra.checkpoint import PHASES, START
 from .infra.runs import RunError, find_corpus, read_log, read_run
 from .infra.random import rng
 from .data import GridCorpus, load_corpus
+from .corpus.generator import count_drawn
 from .corpus.entropy import entropy_bound, scene_cost
 from .model import VAE, encode_decode
 from .code.network import make_vae
@@ -34,7 +35,8 @@ from .metrics.disentanglement import MIN_SAMPLES, disentanglement
 from .metrics.object_errors import by_factor, object_errors
 from .metrics.novelty import interpolation_validity
 from .metrics.operators import readiness
-from .metrics.split import evaluate_split, metrics_of, metrics_of_grids, metrics_on_arc, without_leakage
+from .metrics.split import evaluate_split, metrics_of, metrics_of_arrays, metrics_of_grids, metrics_on_arc
+from .metrics.split import without_leakage
 from .training.logging import track_evaluation
 from .train import small_run
 
@@ -171,20 +173,22 @@ def phase_metrics(
     test:Tensor,    # uint8 (N, 16, 16), on the device to use
     config:dict,    # The run's config.json
     best_epoch,     # Or None
+    arrays:dict,    # From evaluate_split, of the epoch that was kept
 )->dict:            # phase -> validation figures at its last epoch; `test`: of test grids, where it left a checkpoint
     "The end of each phase of the schedule: beta at its middle value, at its final value, and the epoch that was kept."
     ends = {
         "end of first ramp": (config["beta_mid_epoch"], PHASES[0]),
         "end of second ramp": (config["beta_final_epoch"], PHASES[1]),
-        "best": (best_epoch, "vae_best.pth")}
+        "best": (best_epoch, None)}
     log = read_log(run_dir)
     found = {}
     for name, (end, file) in ends.items():
-        path = Path(run_dir)/"checkpoints"/file
         for epoch in log:
             if epoch["epoch"] != end: continue
             found[name] = {k: epoch[k] for k in _PHASE_FIGURES}
-            if path.exists(): found[name]["test"] = metrics_of_grids(load(path, test.device), test, config["seed"])
+            if file is None: found[name]["test"] = metrics_of_arrays(arrays)
+            elif (path := Path(run_dir)/"checkpoints"/file).exists():
+                found[name]["test"] = metrics_of_grids(load(path, test.device), test, config["seed"])
     return found
 
 # %% ../nbs/03_evaluate.ipynb #lines
@@ -200,7 +204,7 @@ def interpolation_metrics(
         test_grids=mu[:N_LIKELIHOOD],
         prior_draws=torch.randn(n, latent_dim, generator=rng("lines", seed)))
     if factors is not None:
-        one_object = torch.from_numpy((factors[..., 0] >= 0).sum(1) == 1)
+        one_object = torch.from_numpy(count_drawn(factors) == 1)
         codes = mu[one_object][:N_LIKELIHOOD]
         if len(codes) >= MIN_SAMPLES: ends["grids_with_one_object"] = codes
     return {name: interpolation_validity(vae.decode, z, z.roll(1, 0)) for name, z in ends.items()}
@@ -291,7 +295,7 @@ def evaluate(
         corpus=_corpus_facts(config, corpus),
         model=_model_facts(config, vae),
         training=training,
-        phases=phase_metrics(run_dir, corpus.test.to(vae.device), config, training.get("best_epoch")),
+        phases=phase_metrics(run_dir, corpus.test.to(vae.device), config, training.get("best_epoch"), arrays),
         test=test,
         arc=metrics_on_arc(vae, seed),
         learned=learned,

@@ -19,7 +19,7 @@ from .infra.tracking import Tracker, check_mode
 from .infra.runs import read_evaluation, read_run
 from .infra.random import rng
 from .data import N_COLORS, render_grids
-from .corpus.objects import connected_components, find_objects
+from .corpus.objects import count_objects, find_objects
 from .code.codebook import QUARTER
 from .code.operators import move, recolor, shift, turn
 from .code.pretrained import load
@@ -71,9 +71,7 @@ def typical(
     distortion:np.ndarray,   # Of each, nats, (N,)
 )->dict:                     # name -> index
     "The grid of median distortion among those of one object and of four or more; among all where there are neither."
-    grid, _, _, group = connected_components(torch.as_tensor(np.asarray(x, np.uint8)))
-    _, first_cell = np.unique(group.numpy(), return_index=True)  # of each object
-    count = np.bincount(grid[torch.from_numpy(first_cell)].numpy(), minlength=len(x))
+    count = count_objects(torch.as_tensor(np.asarray(x, np.uint8))).numpy()
     groups = {"one object": np.flatnonzero(count == 1), "four objects or more": np.flatnonzero(count >= 4)}
     found = {name: _of_median_distortion(which, distortion) for name, which in groups.items() if len(which)}
     return found or dict(typical=_of_median_distortion(np.arange(len(x)), distortion))

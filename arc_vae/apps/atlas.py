@@ -6,18 +6,20 @@
 __all__ = ['SHEET_SIZE', 'Atlas', 'atlas_of_run', 'atlas_of_model', 'MapPanel']
 
 # %% ../../nbs/apps/04g_atlas.ipynb #imports
-from collections.abc import Callable
+from typing import Callable
 
 import ipywidgets as w
 import numpy as np
+import torch
 
-from .controls import SHORT_LABEL, button, in_a_column, in_a_row
-from .grid_view import COLOR_NAMES
-from .map_view import ContactSheet, MapView, count_objects, point_colors
-from ..corpus.generator import make_grids
 from ..infra.runs import read_evaluation, read_run
+from ..corpus.generator import count_drawn, make_grids
+from ..corpus.objects import count_objects
 from ..model import gaussian_kl
 from ..report.latent_map import project, projections
+from .grid_view import COLOR_NAMES
+from .map_view import ContactSheet, MapView, point_colors
+from .controls import SHORT_LABEL, button, in_a_column, in_a_row
 
 # %% ../../nbs/apps/04g_atlas.ipynb #atlas
 class Atlas:
@@ -32,7 +34,7 @@ class Atlas:
         kind:str="test grid",  # What one of them is called
     ):
         self.x, self.mu, self.kl, self.maps, self.kind = x, mu, kl, maps, kind
-        self.objects = count_objects(x) if objects is None else np.asarray(objects)
+        self.objects = count_objects(torch.from_numpy(x)).numpy() if objects is None else np.asarray(objects)
         self.wrong = wrong
         self.center = mu.mean(0)
         # the shadow that PCA casts, for any z
@@ -66,7 +68,7 @@ def atlas_of_run(
     "The test grids of a run; RunError where it was not evaluated."
     e = read_evaluation(run_dir)
     (metrics,) = read_run(run_dir, "metrics")
-    objects = (e["factors"][..., 0] >= 0).sum(1) if "factors" in e else None
+    objects = count_drawn(e["factors"]) if "factors" in e else None
     wrong = (e["pred"] != e["x"]).sum((1, 2))
     maps = projections(run_dir, tsne=False)
     return Atlas(e["x"], e["mu"], metrics["test"]["kl_per_dim"], maps, objects, wrong)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['KINDS', 'FACTORS', 'KIND_SHARES', 'MIN_SIZE', 'MAX_SIZE', 'MAX_OBJECTS', 'MAX_ATTEMPTS', 'OUTSIDE', 'NEIGHBORS',
            'RECTANGLES', 'RECTANGLE_CELLS', 'LINE_STEPS', 'LINE_SHARES', 'PATTERNS', 'PATTERN_CELLS', 'BLOCK',
-           'cells_of', 'grow_blobs', 'draw_rectangles', 'draw_lines', 'symmetries', 'draw_patterns', 'draw_shapes',
-           'place', 'draw_block', 'draw_range', 'make_grids', 'fresh_grids', 'fresh_epochs']
+           'count_drawn', 'cells_of', 'grow_blobs', 'draw_rectangles', 'draw_lines', 'symmetries', 'draw_patterns',
+           'draw_shapes', 'place', 'draw_block', 'draw_range', 'make_grids', 'fresh_grids', 'fresh_epochs']
 
 # %% ../../nbs/corpus/00_generator.ipynb #imports
 import subprocess, sys
@@ -23,6 +23,13 @@ FACTORS = ("kind", "color", "size", "top", "left", "height", "width")
 KIND_SHARES = (0.4, 0.2, 0.2, 0.2)
 MIN_SIZE, MAX_SIZE, MAX_OBJECTS, MAX_ATTEMPTS = 2, 15, 4, 50
 OUTSIDE = 100  # an offset that leaves the grid from every anchor, and with the anchor added still fits an int8
+
+# %% ../../nbs/corpus/00_generator.ipynb #count-drawn
+def count_drawn(
+    factors:np.ndarray,  # What was drawn, int8 (N, objects, 7) in the order of FACTORS, -1 where there is no object
+)->np.ndarray:           # int (N,)
+    "How many objects were drawn on each grid; those of one color that touch look like one."
+    return (factors[..., 0] >= 0).sum(1)
 
 # %% ../../nbs/corpus/00_generator.ipynb #cells-of
 def cells_of(

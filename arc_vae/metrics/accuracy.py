@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import N_COLORS
-from ..corpus.objects import connected_components
+from ..corpus.objects import connected_components, describe_components
 
 # %% ../../nbs/metrics/00_accuracy.ipynb #count-right
 def count_correct(
@@ -95,10 +95,9 @@ def _sum_by_color(values, x):
 def _count_objects(intact, x):
     "How many objects each grid has, and how many of them are whole; int64 (N,) each."
     grid, row, column, group = connected_components(x)
-    n = int(group.max()) + 1 if len(group) else 0
-    right = torch.ones(n, dtype=torch.bool)
+    grid_of, _, size = describe_components(x, grid, row, column, group)
+    right = torch.ones(len(size), dtype=torch.bool)
     right = right.scatter_reduce(0, group, intact[grid, row, column], "amin")
-    grid_of = torch.zeros(n, dtype=torch.long).scatter(0, group, grid)
     all_objects = torch.bincount(grid_of, minlength=len(x))
     right_objects = torch.bincount(grid_of[right], minlength=len(x))
     return all_objects, right_objects

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..corpus.generator import FACTORS
+from ..corpus.generator import FACTORS, count_drawn
 
 # %% ../../nbs/metrics/03_disentanglement.ipynb #targets
 PROBED_FACTORS = ("kind", "color", "top", "left", "size")  # What is asked of a grid with one object
@@ -21,7 +21,7 @@ def targets(
     factors:np.ndarray,  # What was drawn, int8 (N, objects, 7) in the order of FACTORS, -1 where there is no object
 )->dict:                 # name -> which grids are asked, bool (N,), and their answers, int64
     "The questions: the number of objects of each grid, and what the object is where there is one."
-    count = (factors[..., 0] >= 0).sum(1)
+    count = count_drawn(factors)
     everywhere = np.ones(len(count), bool)
     one = count == 1
     only_object = factors[one].max(1)  # the others are -1

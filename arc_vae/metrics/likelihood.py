@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..infra.random import rng
-from ..model import VAE, distortion, elbo, rate
+from ..model import VAE, distortion, elbo, rate, reparameterize
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #code-cost
 def likelihood_metrics(
@@ -44,7 +44,7 @@ def iwae_bound(
         total = torch.full((len(part),), -math.inf, dtype=torch.float64, device=part.device)
         for _ in range(k):
             noise = torch.randn(mu.shape, generator=generator).to(mu.device)
-            z = mu + (logvar/2).exp()*noise
+            z = reparameterize(mu, logvar, noise=noise)
             # The constants of prior and posterior cancel.
             log_prior_over_posterior = ((noise.double()**2 + logvar.double() - z.double()**2)/2).sum(1)
             log_weight = log_prior_over_posterior - distortion(vae.logits(z), part).double()
@@ -90,7 +90,7 @@ def aggregate_kl(
     mu, logvar = mu.double(), logvar.double()
     pick = torch.randint(len(mu), (min(samples, len(mu)),), generator=generator)
     noise = torch.randn(len(pick), mu.shape[1], generator=generator).double()
-    z = mu[pick] + (logvar[pick]/2).exp()*noise
+    z = reparameterize(mu[pick], logvar[pick], noise=noise)
     precision = (-logvar).exp()
     # The squared distance to every posterior, in its own scale.
     square = (z**2) @ precision.T - 2*z @ (mu*precision).T + (mu**2*precision).sum(1)
@@ -145,7 +145,7 @@ def latent_usage(
                                 # mutual_information, distortion_own, distortion_shuffled in nats per grid
     "What the ten numbers are used for, and what the decoder would make of another grid's."
     n = min(samples, len(x))
-    z = mu + (logvar/2).exp()*torch.randn(mu.shape, generator=generator)
+    z = reparameterize(mu, logvar, generator)
     cost = rate(mu.double(), logvar.double()).mean().item()
     kl = aggregate_kl(mu, logvar, generator, samples)
     mean = mu.double().mean(0)

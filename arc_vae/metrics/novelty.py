@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..data import GRID, N_COLORS, SYMMETRIES
-from ..corpus.objects import connected_components
 from ..corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
+from ..corpus.objects import connected_components, describe_components
 
 # %% ../../nbs/metrics/05_novelty.ipynb #family
 _HASH_WEIGHTS = np.random.default_rng(0).integers(1, 1 << 63, GRID*GRID, dtype=np.uint64) | np.uint64(1)
@@ -62,12 +62,10 @@ def is_valid(
     x:Tensor,  # Colors, uint8 (N, 16, 16)
 )->Tensor:     # bool (N,)
     "Which grids keep the rules of the corpus, as far as one can see what was drawn."
-    grid, _, _, group = connected_components(x)
-    size = torch.bincount(group)
-    grid_of = torch.zeros_like(size).scatter(0, group, grid)
+    home, _, size = describe_components(x, *connected_components(x))
     odd_size = (size < MIN_SIZE) | (size > MAX_SIZE)
-    count = torch.bincount(grid_of, minlength=len(x))
-    odd = torch.bincount(grid_of[odd_size], minlength=len(x))
+    count = torch.bincount(home, minlength=len(x))
+    odd = torch.bincount(home[odd_size], minlength=len(x))
     return (count >= 1) & (count <= MAX_OBJECTS) & (odd == 0)
 
 # %% ../../nbs/metrics/05_novelty.ipynb #smoothness
@@ -106,11 +104,7 @@ def components(
 )->tuple:        # Three (components,) arrays: number of the grid, color, number of cells
     "Connected sets of cells of one color, corners included, in all grids at once."
     x = torch.as_tensor(np.asarray(grids, np.uint8))
-    grid, row, column, group = connected_components(x)
-    size = torch.bincount(group)
-    grid_of = torch.zeros_like(size).scatter(0, group, grid)
-    color_of = torch.zeros_like(size).scatter(0, group, x[grid, row, column].long())
-    return grid_of.numpy(), color_of.numpy(), size.numpy()
+    return tuple(part.numpy() for part in describe_components(x, *connected_components(x)))
 
 # %% ../../nbs/metrics/05_novelty.ipynb #grid-statistics
 SIZES = (*range(1, MAX_SIZE + 1), "more")  # cells of a component

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data import GRID
-from ..corpus.generator import FACTORS, KINDS
+from ..corpus.generator import FACTORS, KINDS, count_drawn
 from ..corpus.objects import Objects, find_objects
 from .accuracy import intact_cells
 
@@ -288,7 +288,7 @@ def _accuracy_by_count(x, hit, factors):
     right = (hit & colored).sum((1, 2))
     sizes = colored.sum((1, 2))
     whole = hit.all((1, 2))
-    count = (factors[..., FACTORS.index("kind")] >= 0).sum(1)
+    count = count_drawn(factors)
     found = {}
     for n in np.unique(count[count > 0]):
         chosen = count == n

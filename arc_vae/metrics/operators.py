@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPERATORS', 'MEASURED', 'N_MEASURED', 'Operator', 'moved', 'recolored', 'turned', 'largest', 'best_vector',
-           'best_map', 'apply_map', 'agreement', 'divide_or_none', 'measure_operator', 'noise_changes',
-           'compose_randomly', 'enlarged', 'repeated', 'transformed', 'readiness', 'OnCpu']
+           'best_map', 'apply_map', 'agreement', 'divide_or_none', 'encode_and_back', 'measure_operator',
+           'noise_changes', 'compose_randomly', 'enlarged', 'repeated', 'transformed', 'readiness', 'OnCpu']
 
 # %% ../../nbs/metrics/06_operators.ipynb #imports
 from typing import Callable, NamedTuple
@@ -130,6 +130,14 @@ def divide_or_none(a, b):
 # %% ../../nbs/metrics/06_operators.ipynb #measure-operator
 MEASURED = ("equivariance", "colored", "reach", "recovered", "no_op")
 
+def encode_and_back(
+    vae:VAE,   # Anything with encode and decode
+    x:Tensor,  # uint8 (N, 16, 16)
+)->tuple:      # (codes, (N, D); the grids that they decode to, uint8 (N, 16, 16))
+    "Codes, and what becomes of them when nothing is done."
+    z = vae.encode(x)
+    return z, vae.decode(z)
+
 def measure_operator(
     vae:VAE,               # Anything with encode and decode
     op:Operator,
@@ -137,6 +145,7 @@ def measure_operator(
     test:Tensor,           # Grids to judge on, uint8 (N, 16, 16)
     own:bool=False,        # Use the network's own operator, and fit nothing
     times:int=5,           # Compositions
+    sent:tuple=None,       # encode(test) and what decode makes of it, where that is known
 )->dict:                   # Shares; see the text below
     "Whether doing something to codes does the same to grids; nothing but None where no grid fits."
     if own:
@@ -147,13 +156,13 @@ def measure_operator(
         before, after = vae.encode(pairs), vae.encode(op.on_grids(pairs).contiguous())
         found = best_map(before, after) if op.linear else best_vector(before, after)
         def step(z): return apply_map(found, z) if op.linear else z + found
-    z = vae.encode(test)
-    back, compositions = vae.decode(z), []
+    z, back = sent or encode_and_back(vae, test)
+    compositions = []
     for k in range(times):
         fits = op.fits(test, k + 1) & op.fits(back, k + 1)
         goal, code = back[fits], z[fits]
         for _ in range(k + 1): goal, code = op.on_grids(goal), step(code)
-        compositions.append(agreement(vae.decode(code), goal)) if len(code) else compositions.append((None, None))
+        compositions.append(agreement(vae.decode(code), goal))
     fits = op.fits(test) & op.fits(back)
     x = op.on_grids(test[fits]).contiguous()
     done, again = agreement(vae.decode(step(z[fits])), x), agreement(vae.reconstruct(x), x)
@@ -165,11 +174,12 @@ def measure_operator(
 def noise_changes(
     vae:VAE,                # Anything with decode
     z:Tensor,               # (N, D)
+    back:Tensor,            # What they decode to, uint8 (N, 16, 16)
     seed:int=0,             # Of the noise
     scales=(.02, .05),      # Standard deviations of the noise
 )->dict:                    # scale -> cells changed a grid
     "Cells that differ once noise was added to all numbers."
-    back, unit = vae.decode(z), torch.randn(z.shape, generator=rng("perturb", seed)).to(z.device)
+    unit = torch.randn(z.shape, generator=rng("perturb", seed)).to(z.device)
     return {f"{s:g}": (vae.decode(z + s*unit) != back).flatten(1).sum(1).double().mean().item() for s in scales}
 
 # %% ../../nbs/metrics/06_operators.ipynb #compose
@@ -233,10 +243,11 @@ def readiness(
     "How far one can calculate with codes; parts of metrics.json."
     val, test = val[:N_MEASURED].cpu(), test[:N_MEASURED].cpu()
     vae = OnCpu(vae)
-    found = {name: measure_operator(vae, op, val, test) for name, op in OPERATORS.items()}
+    sent = encode_and_back(vae, test)
+    found = {name: measure_operator(vae, op, val, test, sent=sent) for name, op in OPERATORS.items()}
     own = {f"{name}_by_code": op for name, op in OPERATORS.items() if op.own and vae.axes}
-    found |= {name: measure_operator(vae, op, val, test, own=True) for name, op in own.items()}
-    noise = noise_changes(vae, vae.encode(test), seed)
+    found |= {name: measure_operator(vae, op, val, test, own=True, sent=sent) for name, op in own.items()}
+    noise = noise_changes(vae, *sent, seed)
     noise["colored_cells"] = (test > 0).flatten(1).sum(1).double().mean().item()
     return dict(operators=found, noise=noise, transformed=transformed(vae, test, seed))
 

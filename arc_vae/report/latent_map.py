@@ -18,7 +18,7 @@ from ..infra.files import write_atomic
 from ..infra.runs import RunError, read_arrays, read_evaluation, read_run
 from ..infra.random import rng
 from ..data import COLOR_NAMES, N_COLORS, PALETTE
-from ..corpus.generator import FACTORS, KINDS
+from ..corpus.generator import FACTORS, KINDS, count_drawn
 from .figures import new_figure
 
 # %% ../../nbs/report/06_latent_map.ipynb #tsne
@@ -114,11 +114,10 @@ def grid_attributes(
     if factors is None: return {"main color": color, "share of colored cells": share}
     kind = factors[..., FACTORS.index("kind")]
     size = factors[..., FACTORS.index("size")]
-    count = (kind >= 0).sum(1)
     largest = kind[np.arange(len(kind)), size.argmax(1)]
     return {
         "main color": color,
-        "number of objects": Attribute(count, [str(n) for n in range(kind.shape[1] + 1)]),
+        "number of objects": Attribute(count_drawn(factors), [str(n) for n in range(kind.shape[1] + 1)]),
         "share of colored cells": share,
         "kind of the largest object": Attribute(largest, list(KINDS)),
     }
