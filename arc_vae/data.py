@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['GRID', 'N_COLORS', 'SPLITS', 'COLOR_NAMES', 'PALETTE', 'MEMBERS', 'CHUNK', 'SYMMETRIES', 'render_grids', 'show_grids',
-           'as_grids', 'GridCorpus', 'split_80_10_10', 'load_corpus', 'augment']
+           'as_grids', 'GridCorpus', 'split_80_10_10', 'load_corpus', 'symmetries', 'augment']
 
 # %% ../nbs/00_data.ipynb #imports
-import difflib, hashlib, shlex, warnings, zipfile
+import difflib, shlex, warnings, zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from .infra.files import CONVERT, MAX_MEMBERS, READ_ERRORS, DatasetError, callers_level, convert_hint
-from .infra.files import file_sha256, found_instead, read_member, short_error
+from .infra.files import file_sha256, found_instead, joined_sha256, read_member, shards_of, short_error
 from .infra.rows import ConcatRows, free_bytes
+from .infra.random import deal_80_10_10
 
 # %% ../nbs/00_data.ipynb #x-grid-16-rows-and-columns-of-a-grid
 GRID = 16      # Rows and columns of a grid
@@ -166,9 +167,7 @@ def split_80_10_10(
     n = len(images)
     if n < 10:
         raise DatasetError(f"{path}: member 'images': expected at least 10 grids to split 80/10/10, found {n}")
-    order = np.random.default_rng(0).permutation(n)
-    tenth = n//10
-    return dict(train=images[order[2*tenth:]], val=images[order[:tenth]], test=images[order[tenth:2*tenth]])
+    return {split: images[which] for split, which in deal_80_10_10(n).items()}
 
 # %% ../nbs/00_data.ipynb #members
 MEMBERS = (*SPLITS, *(f"{s}_factors" for s in SPLITS))
@@ -280,8 +279,7 @@ def _join(path, shards):
         _check_widths(split, have)
         if len(have) == len(shards): factors[split] = np.concatenate([shard.factors[split] for shard in shards])
         else: notes.append(f"member '{split}_factors' is in {len(have)} of {len(shards)} shards and was skipped")
-    fingerprints = "".join(shard.sha256 for shard in shards)
-    sha256 = hashlib.sha256(fingerprints.encode()).hexdigest()
+    sha256 = joined_sha256(shard.sha256 for shard in shards)
     train = ConcatRows([shard.train for shard in shards])
     val = torch.cat([shard.val for shard in shards])
     test = torch.cat([shard.test for shard in shards])
@@ -292,7 +290,7 @@ def _files_of(path):
     if not path.exists():
         raise DatasetError(f"{path}: no such file; `arc-vae corpus make --out {shlex.quote(str(path))}` makes one")
     if not path.is_dir(): return [path]
-    files = sorted(f for f in path.iterdir() if f.suffix == ".npz" and not f.name.startswith("."))
+    files = shards_of(path)
     if not files:
         raise DatasetError(f"{path}: expected an .npz file or a folder of them, found a folder without any; {CONVERT}")
     return files
@@ -320,13 +318,15 @@ def load_corpus(
     return _load(path, MEMBERS, read)
 
 # %% ../nbs/00_data.ipynb #augment
-def _symmetries():
-    "Source cell of every cell under each of the 8 symmetries, int64 (8, 256); the first is the identity."
-    cells = np.arange(GRID*GRID).reshape(GRID, GRID)
-    images = [np.rot90(side, turns).ravel() for side in (cells, cells.T) for turns in range(4)]
-    return torch.from_numpy(np.stack(images).astype(np.int64))
+def symmetries(
+    picture:np.ndarray,  # A drawing, (height, width)
+)->list:                 # Its 8 images, not necessarily different; the first is the drawing itself
+    "The four turns of a drawing and of its mirror image."
+    return [np.rot90(p, turns) for p in (picture, picture.T) for turns in range(4)]
 
-SYMMETRIES = _symmetries()  # int64 (8, 256)
+# Source cell of every cell under each of the 8 symmetries, int64 (8, 256); the first is the identity
+_cells = np.arange(GRID*GRID, dtype=np.int64).reshape(GRID, GRID)
+SYMMETRIES = torch.from_numpy(np.stack(symmetries(_cells)).reshape(8, -1))
 
 def augment(
     x:Tensor,                    # Colors, uint8 (B, 16, 16)

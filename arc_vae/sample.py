@@ -22,6 +22,7 @@ from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .code.pretrained import load
 from .metrics.baselines import MAX_TRAIN_GRIDS
 from .metrics.novelty import SIZES, component_shares, grid_statistics, orbit_hash
+from .training.logging import only_numbers
 from .evaluate import run_corpus
 from .report.figures import new_figure, save_figure
 from .report.page import write_report
@@ -219,7 +220,6 @@ def sample(
     _write_samples(run_dir, z, sets, report)
     with Tracker(run_dir, {}, wandb, job="sample", run_id=config["wandb_id"]) as track:
         track.images("samples/prior", render_grids(grids[:64], cols=8))
-        numbers = {k: v for k, v in report["prior"].items() if isinstance(v, int | float)}
-        track.summary({f"samples/{k}": v for k, v in numbers.items()})
+        track.summary(only_numbers(report["prior"], "samples/"))
     say(report_table({name: report[name] for name in NAMES}))
     return report

@@ -30,7 +30,7 @@ from .corpus.check import corpus_report, describe
 from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, lr_at, make_config, open_corpus, print_run_header
-from .training.logging import epoch_line, track_epoch
+from .training.logging import epoch_line, only_numbers, track_epoch
 from .training.state import Diverged, begin_training, check_and_save, epoch_record, grids_by_epoch
 from .training.state import write_status
 
@@ -188,7 +188,7 @@ def _artifact_facts(cfg, corpus, run_dir, summary):
     facts |= dict(corpus=corpus.path, corpus_sha256=corpus.sha256, preset=cfg.preset, seed=cfg.seed)
     for record in read_log(run_dir):
         if record["epoch"] != summary["best_epoch"]: continue
-        return facts | {name: value for name, value in record.items() if isinstance(value, int | float)}
+        return facts | only_numbers(record)
     return facts
 
 def fit_tracked(

@@ -27,6 +27,7 @@ import variants  # noqa: F401  registers its networks, which arc_vae.train must 
 from arc_vae import train
 from arc_vae.code.network import make_vae
 from arc_vae.infra.random import rng
+from arc_vae.infra.tables import markdown_table
 
 HERE = Path(__file__).parent
 SHOWN = dict(pixel_accuracy="pixel", foreground_accuracy="colored", exact_match="exact", distortion="D", rate="R",
@@ -101,16 +102,14 @@ def spread(name, values):
 
 def table(records):
     "Mean and spread over seeds as a table in markdown."
-    head = ["candidate", "seeds", "million grids", "minutes", "end of", *SHOWN.values()]
-    lines = ["| " + " | ".join(head) + " |", "|---"*len(head) + "|"]
+    rows = [["candidate", "seeds", "million grids", "minutes", "end of", *SHOWN.values()]]
     for name, grids in dict.fromkeys((r["candidate"], r["grids"]) for r in records):
         runs = [r for r in records if (r["candidate"], r["grids"]) == (name, grids)]  # trained for longer: another line
         minutes = mean(r["minutes"] for r in runs)
         for phase, label in (("beta_one", "β = 1"), ("final", f"β = {runs[0]['final']['beta']:g}")):
             figures = [spread(key, [r[phase][key] for r in runs]) for key in SHOWN]
-            cells = [name, str(len(runs)), f"{grids/1e6:.2f}", f"{minutes:.1f}", label, *figures]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            rows.append([name, str(len(runs)), f"{grids/1e6:.2f}", f"{minutes:.1f}", label, *figures])
+    return markdown_table(rows)
 
 
 def typical_speeds(configs, grids):

@@ -138,6 +138,7 @@ def execute_all(paths):
     "One notebook after the other; those that show a trained run stay as they are where it is missing."
     os.environ.pop("IN_TEST", None)
     os.environ["WANDB_MODE"] = "offline"
+    os.environ["PYTHONWARNINGS"] = "ignore"  # a warning names a file of this machine
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # the last digits depend on it
     for path in paths:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from ..infra.runs import read_evaluation, read_run
+from ..data import COLOR_NAMES
 from ..corpus.generator import count_drawn, make_grids
 from ..corpus.objects import count_objects
 from ..model import gaussian_kl
 from ..report.latent_map import project, projections
-from .grid_view import COLOR_NAMES
 from .map_view import ContactSheet, MapView, point_colors
 from .controls import SHORT_LABEL, button, in_a_column, in_a_row
 

@@ -172,6 +172,10 @@ def paired_ratio(
 # %% ../../nbs/apps/01_bench.ipynb #figures
 _STAGES = ("train", "evaluate")
 
+def _stage_speeds(rounds):
+    "Grids a second of each round of a subject, by stage."
+    return {stage: [speed(done[stage]) for done in rounds] for stage in _STAGES}
+
 def figures(
     name:str,          # Of the subject
     cfg:TrainConfig,   # Its settings
@@ -187,8 +191,8 @@ def figures(
     for field in ("preset", "network", "batch_size", "latent_dim"):
         record[field] = getattr(cfg, field)
     record |= warm
-    for stage in _STAGES:
-        record[f"{stage}_grids_per_second"] = float(np.median([speed(done[stage]) for done in rounds]))
+    for stage, speeds in _stage_speeds(rounds).items():
+        record[f"{stage}_grids_per_second"] = float(np.median(speeds))
     for percent in (50, 95):
         record[f"step_ms_p{percent}"] = 1e3*float(np.percentile(steps, percent))
     return record | dict(outside_arithmetic=work["outside_arithmetic"], gflop_per_step=work["gflop"], gflops=gflops,
@@ -200,10 +204,6 @@ def _machine(load, devices):
     gpu = torch.cuda.get_device_name() if "cuda" in devices else None
     return dict(processor=torch.backends.cpu.get_cpu_capability(), cpus=cores(), load_before=load,
                 torch=torch.__version__, gpu=gpu)
-
-def _stage_speeds(rounds):
-    "Grids a second of each round of a subject, by stage."
-    return {stage: [speed(done[stage]) for done in rounds] for stage in _STAGES}
 
 def bench(
     subjects:list,        # Like candidate_config's; the first is what the others are compared with

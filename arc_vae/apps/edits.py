@@ -10,13 +10,12 @@ __all__ = ['edited', 'cells_of', 'steps_added', 'axis_index', 'move_object', 're
 import torch
 import torch.nn.functional as F
 
-from .grid_view import COLOR_NAMES
-from .state import Edit, LatentState, numbers
+from ..data import COLOR_NAMES, GRID
+from ..corpus.objects import Objects, describe_objects, find_objects, paint
 from ..code.codebook import FLIP, MIRROR, ORIENTATIONS, QUARTER
 from ..code.labels import read
 from ..code.operators import drop, keep, move, recolor, turn, union
-from ..corpus.objects import Objects, describe_objects, find_objects, paint
-from ..data import GRID
+from .state import Edit, LatentState, numbers, step_code
 
 # %% ../../nbs/apps/04e_edits.ipynb #edited
 def edited(
@@ -48,7 +47,7 @@ def steps_added(
         if not by: continue
         axis = vae.axes[index]
         z[index] += by*axis.step
-        edits.append(Edit(f"z[{index}] += {by:g}*vae.axes[{index}].step", index, by, str(axis)))
+        edits.append(Edit(step_code(index, by), index, by, str(axis)))
     return edited(vae, state, edits, z, cells) if edits else state
 
 # %% ../../nbs/apps/04e_edits.ipynb #axis-index

@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-import filelock
 
 import arc_vae
 
@@ -165,6 +164,7 @@ def keeping_whole(
     notebook:str,     # The one that is executed, without ending
 ):
     "Let papermill write a notebook whole or not at all; ClickException where another process executes it for the run."
+    import filelock
     from papermill.iorw import papermill_io
 
     from arc_vae.infra.files import remove_temp_files

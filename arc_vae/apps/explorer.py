@@ -218,7 +218,7 @@ class Explorer:
         "What one can take hold of: slot, name, color, cells and uncertainty of the place, in cells."
         r = read(self.vae.encoder.code, self.z[None])
         spread = dict(zip(r.slot.tolist(), (r.place_sd/STEP).tolist()))
-        names = {axis.object: str(axis).rpartition(":")[0] for axis in self.axes}
+        names = {axis.object: axis.whose for axis in self.axes}
         cells = {slot: [] for slot in o.slot.tolist()}
         for owner, row, column in zip(o.owner.tolist(), o.row.tolist(), o.column.tolist()):
             cells[int(o.slot[owner])].append([row, column])
@@ -226,12 +226,13 @@ class Explorer:
                 for slot, color in zip(o.slot.tolist(), o.color.tolist())]
 
     def _draw_original(self, state):
+        original = state.original
         caption = "in cells: nothing to compare with"
-        if state.original:
+        if original:
             caption = f"in cells: {state.name or 'the decoded grid'}, edited"
             if not merged(state.edits): caption = f"original: {state.name}"
         with self.original.hold_sync():
-            self.original.grid = state.original or blank()
+            self.original.grid = original or blank()
             self.original.caption = caption
 
     # how it moves

@@ -24,7 +24,7 @@ def _draw_sliders(
         ax.plot(v, at, "o", color="tab:blue", ms=6)
         reading = sliders.readings[row["index"]].get("text") if sliders.readings else None
         ax.annotate(reading or f"{v:.2f}", (1.02, at), xycoords=("axes fraction", "data"), fontsize=7, va="center")
-    names = [row["title"].rpartition(", KL")[0] or row["title"] for row in rows]
+    names = [row["title"].rpartition(", KL")[0] for row in rows]
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.invert_yaxis()
     ax.tick_params(axis="x", labelsize=7)

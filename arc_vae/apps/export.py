@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 import arc_vae
-from ..infra.files import write_atomic, write_json
+from ..infra.files import short_error, write_atomic, write_json
 from ..infra.checkpoint import CheckpointError
 from ..infra.runs import read_run
-from ..code.dense import exportable
+from ..model import VAE
 from ..code.network import make_vae
 from ..code.pretrained import load
-from ..model import VAE
+from ..code.dense import exportable
 
 # %% ../../nbs/apps/05_export.ipynb #to-onnx
 _NAMES = dict(encoder=("grids", ["mu", "logvar"]), decoder=("z", ["logits"]))
@@ -153,9 +153,8 @@ def from_pretrained(
         vae = make_vae(settings["network"], settings["latent_dim"])
         load_model(vae, folder/"model.safetensors")
     except Exception as error:  # what a damaged file makes its reader raise is anyone's guess
-        message = " ".join(str(error).split())
         raise CheckpointError(f"{folder}: expected config.json and model.safetensors of arc_vae; "
-                              f"they cannot be read ({type(error).__name__}: {message[:150]})") from None
+                              f"they cannot be read ({short_error(error)})") from None
     if not all(tensor.isfinite().all() for tensor in vae.state_dict().values()):
         raise CheckpointError(f"{folder}: model.safetensors: expected finite numbers, found NaN or infinity")
     return vae.to(device).eval()

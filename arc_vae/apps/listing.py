@@ -10,7 +10,8 @@ import inspect, re
 from dataclasses import fields
 from pathlib import Path
 
-from ..infra.runs import CONFIG_SCHEMA, RunError, read_json
+from ..infra.runs import CONFIG_SCHEMA, read_json
+from ..infra.tables import text_table
 from ..training.settings import TrainConfig, make_config
 
 # %% ../../nbs/apps/05_listing.ipynb #runs-table
@@ -27,7 +28,8 @@ def _figures_of(run_dir):
         nats = [test["distortion"], test["rate"]]
         texts = [*(f"{share:.1%}" for share in shares), *(f"{value:.2f}" for value in nats)]
         return [config["preset"], metrics["verdict"], *texts]
-    except (RunError, KeyError, TypeError, ValueError): return ["", "cannot be read", "", "", "", ""]
+    except (KeyError, TypeError, ValueError):  # RunError is a ValueError
+        return ["", "cannot be read", "", "", "", ""]
 
 def runs_table(
     folder,  # Where runs live, outputs/
@@ -37,13 +39,7 @@ def runs_table(
     if not runs: return ""
     rows = [("run", "preset", "verdict", "colored", "exact", "distortion", "rate")]
     rows += [(run_dir.name, *_figures_of(run_dir)) for run_dir in runs]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = []
-    for row in rows:
-        words = [text.ljust(width) for text, width in zip(row[:3], widths)]
-        figures = [text.rjust(width) for text, width in zip(row[3:], widths[3:])]
-        lines.append("  ".join([*words, *figures]).rstrip())
-    return "\n".join(lines)
+    return text_table(rows, left=(0, 1, 2))
 
 # %% ../../nbs/apps/05_listing.ipynb #settings-table
 def _comments_of(kind):

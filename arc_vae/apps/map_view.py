@@ -11,10 +11,10 @@ import numpy as np
 import torch
 import traitlets as t
 
-from ..data import PALETTE
+from ..data import COLOR_NAMES, PALETTE
 from ..corpus.objects import count_objects
 from ..report.latent_map import main_color
-from .grid_view import COLOR_NAMES, HEX_PALETTE, STATIC, hex_color
+from .grid_view import HEX_PALETTE, STATIC, hex_color
 
 # %% ../../nbs/apps/04b_map_view.ipynb #mapview
 class MapView(anywidget.AnyWidget):

@@ -14,12 +14,13 @@ import torch
 
 from ..infra.files import as_json, write_atomic
 from ..infra.runs import RunError
+from ..data import COLOR_NAMES
 from ..code.codebook import SOURCES, SURE, boxes
 from ..code.labels import COLOR_STEP, STEP
 from ..code.pretrained import load
 from ..metrics.likelihood import ACTIVE_KL
 from ..report.page import EXPLORER_PAGE, write_report
-from .grid_view import COLOR_NAMES, HEX_PALETTE, STATIC
+from .grid_view import HEX_PALETTE, STATIC
 from .sliders import slider_rows, ticks_of
 from .atlas import Atlas, atlas_of_model, atlas_of_run
 
@@ -68,7 +69,7 @@ def write_page(
     rows = slider_rows(vae.axes, atlas.mu, atlas.kl)
     data = tables | dict(
         axes=_axes_data(vae), rows=rows, unused=ACTIVE_KL, palette=HEX_PALETTE, names=COLOR_NAMES, kind=atlas.kind,
-        groups=[str(a).rpartition(": ")[0] for a in vae.axes if a.what == "row"], grids=page_grids(atlas, n))
+        groups=[a.whose for a in vae.axes if a.what == "row"], grids=page_grids(atlas, n))
     files = dict(gridView="grid", slidersView="sliders", decoding="decoder", page="page")
     template = Environment(loader=FileSystemLoader(STATIC), autoescape=True).get_template("explorer.html.jinja")
     page = template.render(title=f"Explorer of {Path(source).stem}",

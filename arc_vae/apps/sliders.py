@@ -6,9 +6,7 @@
 __all__ = ['axis_range', 'slider_rows', 'ticks_of', 'object_readings', 'readings', 'Sliders', 'Debounce']
 
 # %% ../../nbs/apps/04c_sliders.ipynb #imports
-import asyncio
-import threading
-import time
+import asyncio, threading, time
 
 import anywidget
 import numpy as np
@@ -16,11 +14,11 @@ import torch
 import traitlets as t
 from torch import Tensor
 
-from .grid_view import COLOR_NAMES, HEX_PALETTE, STATIC
+from ..data import COLOR_NAMES, GRID, N_COLORS
 from ..code.labels import SHAPES, more_than, read
-from ..data import GRID, N_COLORS
 from ..metrics.likelihood import ACTIVE_KL
 from ..report.latent_map import dimensions
+from .grid_view import HEX_PALETTE, STATIC
 
 # %% ../../nbs/apps/04c_sliders.ipynb #axis-range
 def axis_range(
@@ -52,7 +50,7 @@ def slider_rows(
         if axes:
             axis = axes[index]
             row["low"], row["high"] = axis_range(axis, objects)
-            row["name"], row["group"] = axis.what, str(axis).rpartition(": ")[0] or "the grid"
+            row["name"], row["group"] = axis.what, axis.whose or "the grid"
             row["title"] = f"z{index}, {axis}, KL {nats:.2f} nats"
         rows.append(row)
     return rows

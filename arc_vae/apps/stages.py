@@ -14,7 +14,6 @@ from pathlib import Path
 
 import click
 
-from ..infra.files import as_json
 from .execute import execute, run_path
 
 # %% ../../nbs/apps/07_stages.ipynb #changes-from
@@ -27,6 +26,8 @@ def changes_from(
     return dict(word.split("=", 1) for word in settings)
 
 # %% ../../nbs/apps/07_stages.ipynb #config-from
+def _absolute(path): return str(Path(path).expanduser().resolve()) if path else ""
+
 def config_from(
     preset:str,       # A name in PRESETS
     corpus:str,       # Path, or empty
@@ -37,7 +38,7 @@ def config_from(
     changes = changes_from(settings)
     if "preset" in changes: raise click.ClickException("--set: a preset is chosen with --preset")
     if corpus: changes["corpus"] = corpus
-    if changes.get("corpus"): changes["corpus"] = str(Path(changes["corpus"]).expanduser().resolve())
+    if changes.get("corpus"): changes["corpus"] = _absolute(changes["corpus"])
     return make_config(preset, **changes)
 
 # %% ../../nbs/apps/07_stages.ipynb #prepare
@@ -76,17 +77,14 @@ class OneOf(click.Choice):
     "A word out of several, refused in one line that names the nearest."
     def convert(self, value, param, ctx):
         if value in self.choices or re.fullmatch(r"cuda:\d+", value) and "cuda" in self.choices: return value
-        from arc_vae.infra.files import did_you_mean
-        raise click.ClickException(f"{param.opts[0]}: expected one of {', '.join(self.choices)}, found {value!r}"
-                                   f"{did_you_mean(value, self.choices)}")
+        from arc_vae.infra.files import expected_one_of
+        raise click.ClickException(f"{param.opts[0]}: {expected_one_of(self.choices, value)}")
 
 # %% ../../nbs/apps/07_stages.ipynb #stages
 def _execute(what, notebook, path, **parameters):
     "Say what begins, and execute its notebook."
     click.echo(f"{what}: outputs/{path.name}/{notebook}.ipynb")
     execute(notebook, path, **parameters)
-
-def _absolute(path): return str(Path(path).expanduser().resolve()) if path else ""
 
 def train_stage(cfg, path, **more): _execute("training", "02_train", path, **asdict(cfg), **more)
 
@@ -162,6 +160,7 @@ def side_by_side(
 ):
     "Each training in a process of its own, here or on a cluster; ClickException names those that failed."
     from arc_vae.apps.jobs import run_local, run_cluster
+    from arc_vae.infra.files import as_json
     command = [sys.executable, "-c", "import arc_vae.apps.cli; arc_vae.apps.cli.main()", "one"]
     commands = {}
     for run_name, cfg in trainings.items():

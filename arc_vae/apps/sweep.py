@@ -14,6 +14,7 @@ from typing import Callable, NamedTuple
 from ..infra.files import write_atomic, write_json
 from ..infra.settings import ConfigError
 from ..infra.runs import read_run
+from ..infra.tables import markdown_table
 from ..training.settings import make_config
 from ..report.figures import new_figure, save_figure
 
@@ -49,8 +50,30 @@ def combinations(
     return {"".join(f"-{field}{value}" for field, value in chosen): dict(chosen) for chosen in product(*axes)}
 
 # %% ../../nbs/apps/02_sweep.ipynb #sweep-rows
-SWEPT = ("distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "skill", "foreground_accuracy",
-         "exact_match", "active_units")
+def _nats(value): return f"{value:.2f}"
+
+def _percent(share): return f"{100*share:.2f} %"
+
+def _count(value): return f"{value:g}"
+
+class _Column(NamedTuple):
+    figure:str     # Of the test part of metrics.json
+    title:str      # What the table calls it
+    form:Callable  # Number -> text
+
+_COLUMNS = (
+    _Column("distortion", "distortion", _nats),
+    _Column("rate", "rate", _nats),
+    _Column("elbo", "elbo", _nats),
+    _Column("pixel_accuracy", "pixel", _percent),
+    _Column("all_background_accuracy", "all black", _percent),
+    _Column("skill", "skill", _nats),
+    _Column("foreground_accuracy", "colored cells", _percent),
+    _Column("exact_match", "exact grids", _percent),
+    _Column("active_units", "active units", _count),
+)
+
+SWEPT = tuple(column.figure for column in _COLUMNS)
 
 def sweep_rows(
     run_dirs:list,  # Evaluated runs
@@ -76,50 +99,25 @@ def by_beta(
     return groups
 
 # %% ../../nbs/apps/02_sweep.ipynb #sweep-table
-def _nats(value): return f"{value:.2f}"
-
-def _percent(share): return f"{100*share:.2f} %"
-
-def _count(value): return f"{value:g}"
-
-class _Column(NamedTuple):
-    figure:str     # One of SWEPT
-    title:str      # What the table calls it
-    form:Callable  # Number -> text
-
-_COLUMNS = (
-    _Column("distortion", "distortion", _nats),
-    _Column("rate", "rate", _nats),
-    _Column("elbo", "elbo", _nats),
-    _Column("pixel_accuracy", "pixel", _percent),
-    _Column("all_background_accuracy", "all black", _percent),
-    _Column("skill", "skill", _nats),
-    _Column("foreground_accuracy", "colored cells", _percent),
-    _Column("exact_match", "exact grids", _percent),
-    _Column("active_units", "active units", _count),
-)
-
 def _over_seeds(values, form):
     "Mean ± standard deviation as text; one seed has no deviation, and what was not measured is a dash."
     if None in values: return "–"
     text = form(mean(values))
     return f"{text} ± {form(stdev(values))}" if len(values) > 1 else text
 
-def _table_line(cells): return "| " + " | ".join(cells) + " |"
-
 def sweep_table(
     rows:list,      # From sweep_rows
 )->str:             # A table in markdown
     "Mean and spread over seeds for each β."
     titles = ["β", "seeds", *(column.title for column in _COLUMNS), "D + βR"]
-    lines = [_table_line(titles), "|---"*len(titles) + "|"]
+    table = [titles]
     for beta, runs in by_beta(rows).items():
         cells = [_count(beta), str(len(runs))]
         for column in _COLUMNS:
             cells.append(_over_seeds([run[column.figure] for run in runs], column.form))
         cells.append(_over_seeds([run["distortion"] + beta*run["rate"] for run in runs], _nats))
-        lines.append(_table_line(cells))
-    return "\n".join(lines)
+        table.append(cells)
+    return markdown_table(table)
 
 # %% ../../nbs/apps/02_sweep.ipynb #figure-sweep
 def _means(groups, figure): return [mean(run[figure] for run in runs) for runs in groups.values()]

@@ -26,10 +26,14 @@ class Axis:
     step:float   # What is added to z for one more of `unit`
     unit:str     # object, cell down, cell to the right, color
 
-    def __str__(self):
-        names = ("largest", "second", "third")
-        if self.object is None: return self.what
-        return f"{(*names, f'{self.object + 1}th')[min(self.object, 3)]} object: {self.what}"
+    @property
+    def whose(self):
+        "The object that it speaks of, in words; empty for the grid as a whole."
+        if self.object is None: return ""
+        names = ("largest", "second", "third", f"{self.object + 1}th")
+        return f"{names[min(self.object, 3)]} object"
+
+    def __str__(self): return f"{self.whose}: {self.what}" if self.whose else self.what
 
 # %% ../../nbs/code/01_labels.ipynb #axes-of
 STEP, COLOR_STEP, COUNT_STEP = .25, .55, .8  # a cell, a color, an object; the prior has standard deviation 1

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..infra.files import did_you_mean
+from ..infra.files import expected_one_of
 from ..data import GRID, N_COLORS
 from ..corpus.objects import Objects, describe_objects, find_objects
 from ..model import VAE, ReferenceDecoder, ReferenceEncoder
@@ -224,8 +224,7 @@ def make_vae(
 )->VAE:                       # On the CPU
     "A fresh model, the same for the same seed; global random state is left alone. ValueError for an unknown network."
     if network not in NETWORKS:
-        known = ", ".join(NETWORKS)
-        raise ValueError(f"network: expected one of {known}, found {network!r}{did_you_mean(network, NETWORKS)}")
+        raise ValueError(f"network: {expected_one_of(NETWORKS, network)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder, decoder = NETWORKS[network](latent_dim)

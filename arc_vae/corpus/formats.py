@@ -14,7 +14,9 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from ..infra.files import READ_ERRORS, MAX_BYTES, DatasetError, did_you_mean, read_header, write_atomic
+from ..infra.files import MAX_BYTES, READ_ERRORS, DatasetError, check_free, did_you_mean, read_header
+from ..infra.files import write_atomic
+from ..infra.random import deal_80_10_10
 from ..data import CHUNK, GRID, N_COLORS, SPLITS, as_grids, split_80_10_10
 
 # %% ../../nbs/corpus/06_formats.ipynb #as-colors
@@ -206,11 +208,8 @@ def as_splits(
         images = torch.cat(list(sets.values()))
         say(f"{len(images):,} grids split 80/10/10 by a seeded permutation")
         return split_80_10_10(images, path)
-    order = np.random.default_rng(0).permutation(len(names))
-    tenth = len(names)//10
-    dealt = dict(train=order[2*tenth:], val=order[:tenth], test=order[tenth:2*tenth])
     say(f"{len(names):,} tasks split 80/10/10 by a seeded permutation, each of them whole")
-    return {split: torch.cat([sets[names[i]] for i in which]) for split, which in dealt.items()}
+    return {split: torch.cat([sets[names[i]] for i in which]) for split, which in deal_80_10_10(len(names)).items()}
 
 # %% ../../nbs/corpus/06_formats.ipynb #save-corpus
 def _named_splits(grids, path):
@@ -232,7 +231,7 @@ def save_corpus(
 )->Path:      # The file
     "Write a corpus that training reads, the same bytes for the same grids; DatasetError where there is one already."
     path = Path(path)
-    if path.exists(): raise DatasetError(f"{path}: already exists; choose another name or remove it first")
+    check_free(path)
     if not isinstance(grids, dict): grids = split_80_10_10(as_grids(grids), path)
     arrays = _named_splits(grids, path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +243,7 @@ def convert(
     say=print,   # Told what was done
 )->Path:         # The file
     "Make a corpus of grids that others keep otherwise; DatasetError says why not, or what could be meant."
-    if Path(path).exists(): raise DatasetError(f"{path}: already exists; choose another name or remove it first")
+    check_free(path)
     return save_corpus(path, as_splits(read_grids(source, say), source, say))
 
 # %% ../../nbs/corpus/06_formats.ipynb #unpad

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['KINDS', 'FACTORS', 'KIND_SHARES', 'MIN_SIZE', 'MAX_SIZE', 'MAX_OBJECTS', 'MAX_ATTEMPTS', 'OUTSIDE', 'NEIGHBORS',
            'RECTANGLES', 'RECTANGLE_CELLS', 'LINE_STEPS', 'LINE_SHARES', 'PATTERNS', 'PATTERN_CELLS', 'BLOCK',
-           'count_drawn', 'cells_of', 'grow_blobs', 'draw_rectangles', 'draw_lines', 'symmetries', 'draw_patterns',
-           'draw_shapes', 'place', 'draw_block', 'draw_range', 'make_grids', 'fresh_grids', 'fresh_epochs']
+           'count_drawn', 'cells_of', 'grow_blobs', 'draw_rectangles', 'draw_lines', 'draw_patterns', 'draw_shapes',
+           'place', 'draw_block', 'draw_range', 'make_grids', 'fresh_grids', 'fresh_epochs']
 
 # %% ../../nbs/corpus/00_generator.ipynb #imports
 import subprocess, sys
@@ -15,7 +15,7 @@ from typing import Callable
 import numpy as np
 
 from ..infra.files import subprocess_env
-from ..data import GRID, N_COLORS
+from ..data import GRID, N_COLORS, symmetries
 
 # %% ../../nbs/corpus/00_generator.ipynb #x-kinds-blob-rectangle-line-pattern
 KINDS = ("blob", "rectangle", "line", "pattern")
@@ -114,12 +114,6 @@ PATTERNS = {
     "plus":         (".X./XXX/.X.", "..X../XXXXX/..X..", "..X../..X../XXXXX/..X../..X.."),
     "zigzag":       ("XX./.XX", "XX./.XX/..X", "XX../.XX./..XX"),
 }
-
-def symmetries(
-    picture:np.ndarray, # A drawing, (height, width)
-)->list:                # Its 8 images, not necessarily different
-    "The four turns of a drawing and of its mirror image"
-    return [np.rot90(p, turn) for p in (picture, picture.T) for turn in range(4)]
 
 # %% ../../nbs/corpus/00_generator.ipynb #draw-patterns
 def _pattern_images(drawing):

@@ -13,7 +13,7 @@ from typing import Callable
 import numpy as np
 from numpy.lib import format as npy
 
-from ..infra.files import DatasetError, remove_temp_files, write_atomic
+from ..infra.files import DatasetError, check_free, remove_temp_files, write_atomic
 from ..data import GRID, SPLITS
 from .generator import FACTORS, MAX_OBJECTS, draw_range
 
@@ -37,8 +37,7 @@ def make_corpus(
 )->Path:                         # The file
     "Write n grids, split 80/10/10, and their factors; raises DatasetError if the file exists or a split would be empty"
     path = Path(path)
-    if path.exists():
-        raise DatasetError(f"{path}: already exists; choose another name or remove it first")
+    check_free(path)
     if n < 10:
         raise DatasetError(f"{path}: expected at least 10 grids for three non-empty splits, found n={n}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,8 +81,7 @@ def make_shards(
 )->Path:                         # The folder
     "Write n grids as a folder of corpora; raises DatasetError if the folder exists or a shard would be too small"
     folder = Path(folder)
-    if folder.exists():
-        raise DatasetError(f"{folder}: already exists; choose another name or remove it first")
+    check_free(folder)
     if shards < 1 or n < 10*shards:
         raise DatasetError(f"{folder}: expected at least 10 grids in each shard, found n={n} in {shards} shards")
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_RATIO', 'SMALL_BYTES', 'MAX_MEMBERS', 'CONVERT', 'READ_ERRORS', 'DatasetError', 'did_you_mean',
-           'short_error', 'convert_hint', 'found_instead', 'read_header', 'read_member', 'write_atomic', 'as_json',
-           'write_json', 'remove_temp_files', 'file_sha256', 'subprocess_env', 'callers_level', 'note_other_source']
+           'expected_one_of', 'short_error', 'convert_hint', 'found_instead', 'read_header', 'read_member',
+           'check_free', 'write_atomic', 'as_json', 'write_json', 'remove_temp_files', 'shards_of', 'joined_sha256',
+           'file_sha256', 'subprocess_env', 'callers_level', 'note_other_source']
 
 # %% ../../nbs/infra/00_files.ipynb #imports
 import difflib, hashlib, io, json, math, os, shutil, sys, tokenize, zipfile, zlib
@@ -30,6 +31,13 @@ def did_you_mean(
     "The nearest existing name, as the end of an error message."
     close = difflib.get_close_matches(_ALSO_CALLED.get(name, name), list(known), 1, .6)
     return f", did you mean {close[0]!r}?" if close else ""
+
+def expected_one_of(
+    known,     # Words that exist
+    found,     # What was found instead
+)->str:        # "expected one of a, b, found 'aa', did you mean 'a'?"
+    "The end of an error message about a word that does not exist."
+    return f"expected one of {', '.join(known)}, found {found!r}{did_you_mean(str(found), known)}"
 
 # %% ../../nbs/infra/00_files.ipynb #limits
 MAX_BYTES = 4 << 30  # No member may claim more: 16 million grids
@@ -165,6 +173,10 @@ def _sync_folder(folder):
     finally:
         os.close(handle)
 
+def check_free(path):
+    "DatasetError where there is a file or a folder of that name."
+    if Path(path).exists(): raise DatasetError(f"{path}: already exists; choose another name or remove it first")
+
 def write_atomic(
     path,   # Final name, in a folder that is there
     write,  # Called with an open binary file
@@ -226,6 +238,18 @@ def remove_temp_files(
             pass
 
 # %% ../../nbs/infra/00_files.ipynb #file-sha256
+def shards_of(
+    folder,  # A folder with .npz files
+)->list:     # Paths, in the order of their names
+    "The files that are one corpus together; hidden ones are none."
+    return sorted(file for file in Path(folder).iterdir() if file.suffix == ".npz" and not file.name.startswith("."))
+
+def joined_sha256(
+    fingerprints,  # Of some files, in order
+)->str:            # 64 hexadecimal digits
+    "Fingerprint of several files together."
+    return hashlib.sha256("".join(fingerprints).encode()).hexdigest()
+
 def file_sha256(
     path,                    # A file
     read=lambda n: None,     # Told how many more bytes were looked at

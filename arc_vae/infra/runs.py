@@ -7,7 +7,7 @@ __all__ = ['CONFIG_SCHEMA', 'LOCK_SECONDS', 'RunError', 'check_unused', 'read_js
            'find_corpus', 'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'catch_signals']
 
 # %% ../../nbs/infra/06_runs.ipynb #imports
-import hashlib, json, os, platform, shutil, signal, subprocess
+import json, os, platform, shutil, signal, subprocess
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 import arc_vae
-from .files import READ_ERRORS, as_json, file_sha256, write_atomic, write_json
+from .files import READ_ERRORS, as_json, file_sha256, joined_sha256, shards_of, write_atomic
+from .files import write_json
 from .distributed import handle_signals
 
 # %% ../../nbs/infra/06_runs.ipynb #runerror
@@ -113,8 +114,7 @@ def fingerprint(
     "The fingerprint of a corpus without reading it; OSError where there is none."
     path = Path(path)
     if not path.is_dir(): return file_sha256(path)
-    files = sorted(file for file in path.iterdir() if file.suffix == ".npz" and not file.name.startswith("."))
-    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+    return joined_sha256(map(file_sha256, shards_of(path)))
 
 def _has_fingerprint(path, sha256):
     try: return fingerprint(path) == sha256

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from .files import did_you_mean
+from .files import expected_one_of
 
 # %% ../../nbs/infra/04_settings.ipynb #configerror
 class ConfigError(ValueError):
@@ -47,7 +47,7 @@ def as_type(name, value, kind):
 # %% ../../nbs/infra/04_settings.ipynb #check-limits
 def _check_choice(name, value, choices, also="", **other_limits):
     if value in choices or re.fullmatch(also, value): return
-    raise ConfigError(f"{name}: expected one of {', '.join(choices)}, found {value!r}{did_you_mean(value, choices)}")
+    raise ConfigError(f"{name}: {expected_one_of(choices, value)}")
 
 def _check_number(name, value, low, high):
     if value < low: raise ConfigError(f"{name}: expected at least {low}, found {value}")

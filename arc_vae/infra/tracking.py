@@ -8,7 +8,7 @@ __all__ = ['PUBLIC', 'MODES', 'START_SECONDS', 'FINISH_SECONDS', 'STOP_SECONDS',
            'start_run', 'Tracker']
 
 # %% ../../nbs/infra/03_tracking.ipynb #imports
-import http.client, netrc, os, sys, threading, urllib.error
+import http.client, netrc, os, sys, threading, urllib.error, urllib.request
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from .files import did_you_mean
+from .files import expected_one_of
 
 # %% ../../nbs/infra/03_tracking.ipynb #within
 def call_with_timeout(
@@ -107,7 +107,7 @@ def check_mode(
         where, known = "WANDB_MODE", (*MODES, *_ALSO)
         mode = os.environ["WANDB_MODE"].lower()
     if mode not in known:
-        raise ModeError(f"{where}: expected one of {', '.join(known)}, found {mode!r}{did_you_mean(mode, known)}")
+        raise ModeError(f"{where}: {expected_one_of(known, mode)}")
     return _ALSO.get(mode, mode)
 
 def _mode_of_files():

@@ -16,7 +16,7 @@ from ..infra.runs import read_evaluation, read_run
 from ..infra.tables import text_table
 from ..model import elbo
 from ..metrics.accuracy import accuracies_per_draw, bootstrap, bootstrap_weights, count_per_grid
-from .tables import FIGURES, final_beta
+from .tables import FIGURES, final_beta, or_dash
 
 # %% ../../nbs/report/03_compare.ipynb #judged-run
 _COSTS = ("objective", "distortion", "rate")  # less is better
@@ -70,7 +70,7 @@ def _operator_rows(run_dirs):
     rows = []
     for name in metrics[0].get("operators", {}):
         found = [m.get("operators", {}).get(name, {}).get("equivariance") for m in metrics]
-        shares = ["–" if share is None else f"{share:.2%}" for share in found]
+        shares = [or_dash(share, ".2%") for share in found]
         rows.append((f"{name}, exactly", *shares, *no_differences))
     return rows
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..infra.files import write_atomic
 from ..infra.runs import read_evaluation, read_log, read_run
 from ..data import PALETTE, render_grids
+from ..metrics.likelihood import ACTIVE_KL
 from ..metrics.object_errors import ERROR_TYPES, _OUTCOMES, object_errors
 from ..metrics.split import error_kinds
 
@@ -187,8 +188,8 @@ def figure_kl(run_dir):
     order = np.argsort(-kl, kind="stable")
     fig = new_figure(5, 2.4)
     ax = fig.subplots()
-    ax.bar(range(len(kl)), kl[order], color=np.where(kl[order] > .05, "tab:blue", "lightgray"))
-    ax.axhline(.05, color="tab:red", lw=1.2, label="active above 0.05")
+    ax.bar(range(len(kl)), kl[order], color=np.where(kl[order] > ACTIVE_KL, "tab:blue", "lightgray"))
+    ax.axhline(ACTIVE_KL, color="tab:red", lw=1.2, label=f"active above {ACTIVE_KL:g}")
     ax.set_xticks(range(len(kl)), [f"z{i}" for i in order])
     ax.set(yscale="log", ylim=(.01, max(1, 2*kl.max())), ylabel="nats a grid, log scale")
     ax.set_title(f"rate {test['rate']:.1f} nats; {test['active_units']} active units", fontsize=8)

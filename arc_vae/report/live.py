@@ -13,18 +13,18 @@ import filelock
 from torch import Tensor
 
 from ..infra.progress import clock
-from ..infra.checkpoint import CheckpointError, load_weights, read_checkpoint
+from ..infra.checkpoint import STATES, CheckpointError, load_weights, read_checkpoint
 from ..infra.runs import find_corpus, read_log
 from ..data import PALETTE, load_corpus
 from ..code.network import make_vae
-from .figures import draw_curves
+from .figures import draw_curves, new_figure
 
 # %% ../../nbs/report/05_live.ipynb #latest-model
 def latest_model(
     run_dir,  # A run folder
 ):            # VAE, or None where no epoch has ended yet
     "The model as training left it last."
-    for name in ("last.pth", "previous.pth"):
+    for name in STATES:
         try:
             found = read_checkpoint(Path(run_dir)/"checkpoints"/name, "training")
             vae = make_vae(found["network"], found["latent_dim"])
@@ -52,13 +52,12 @@ def figure_progress(
     x:Tensor,   # Validation grids to look at, uint8 (N, 16, 16)
 ):              # matplotlib Figure, or None where no epoch has ended yet
     "Where a training stands: its curves, and grids above what the model makes of them now."
-    from matplotlib.figure import Figure
     run_dir = Path(run_dir)
     log = read_log(run_dir)
     vae = latest_model(run_dir)
     if not log or vae is None: return None
     config = json.loads((run_dir/"config.json").read_text(encoding="utf-8"))
-    fig = Figure(figsize=(10, 5), layout="constrained")
+    fig = new_figure(10, 5)
     above, below = fig.subfigures(2, 1, height_ratios=(3, 2))
     draw_curves(above.subplots(1, 3), log, config)
     _draw_reconstructions(below, x, vae.reconstruct(x))

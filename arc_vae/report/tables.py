@@ -11,6 +11,7 @@ __all__ = ['FIGURES', 'OUTCOMES', 'untrained_measures', 'final_beta', 'objective
 from typing import NamedTuple
 
 from ..metrics.accuracy import METRICS
+from ..metrics.likelihood import ACTIVE_KL
 from ..evaluate import MIN_SKILL, TARGET
 
 # %% ../../nbs/report/01_tables.ipynb #figure-rows
@@ -93,7 +94,7 @@ def report_rows(
     for key in _NATS:
         paid = [_or_blank(rule.get(key), ".2f") for rule in rules]
         rows.append((f"{FIGURES[key]}, nats", or_dash(test[key], ".2f"), "", *paid, ""))
-    for name, key in (("numbers of more than 0.05 nats", "active_dims"), ("active units", "active_units")):
+    for name, key in ((f"numbers of more than {ACTIVE_KL:g} nats", "active_dims"), ("active units", "active_units")):
         rows.append((name, f"{test[key]} of {dims}", "", str(untrained.get(key, "")), "0", "0", "", "", "> 0"))
     return rows
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..infra.files import DatasetError, did_you_mean
+from ..infra.files import DatasetError, did_you_mean, expected_one_of
 from ..infra.progress import Progress
 from ..infra.settings import ConfigError, as_type, check_limits, pick_device
 from ..infra.checkpoint import MAX_LATENT
@@ -83,8 +83,7 @@ def make_config(
 )->TrainConfig:            # Checked settings
     "Settings from a preset and changes; ConfigError for a name or value that cannot be, with the nearest valid name."
     if not isinstance(preset, str) or preset not in PRESETS:
-        hint = did_you_mean(str(preset), PRESETS)
-        raise ConfigError(f"preset: expected one of {', '.join(PRESETS)}, found {preset!r}{hint}")
+        raise ConfigError(f"preset: {expected_one_of(PRESETS, preset)}")
     kinds = {f.name: type(f.default) for f in fields(TrainConfig)}
     for name in changes:
         if name not in kinds:
