@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['N_CELLS', 'ORIENTATIONS', 'MIRROR', 'FLIP', 'QUARTER', 'SOURCES', 'TURNED', 'SURE', 'after', 'frames_of', 'sources',
-           'orient', 'canonical', 'boxes', 'fit_bases', 'distortions', 'line_up', 'turned_entries', 'Codebook']
+           'orient', 'orientation_keys', 'distinct', 'boxes', 'fit_bases', 'distortions', 'line_up', 'turned_entries',
+           'Codebook']
 
 # %% ../../nbs/code/00_codebook.ipynb #imports
 import torch
@@ -73,19 +74,28 @@ def orient(
     source = SOURCES.to(frames.device)[parity, orientation]
     return F.pad(frames, (0, 1), value=outside).gather(1, source), TURNED.to(frames.device)[parity, orientation]
 
-# %% ../../nbs/code/00_codebook.ipynb #canonical
-def canonical(
+# %% ../../nbs/code/00_codebook.ipynb #orientation-keys
+def orientation_keys(
     frames:Tensor,  # 0 and 1, (N, 256)
     parity:Tensor,  # int64 (N,)
-)->tuple:           # frames, parity, and a float64 key (N,) that is equal for equal frames
-    "Of the eight orientations of each shape the one that stands for all."
-    weight = torch.rand(N_CELLS, generator=torch.Generator().manual_seed(1), dtype=torch.double)
-    keys = []
-    for orientation in range(8):
-        turned, _ = orient(frames, parity, torch.full_like(parity, orientation))
-        keys.append(turned.double() @ weight)
-    key, best = torch.stack(keys).max(0)
-    return *orient(frames, parity, best), key
+)->Tensor:          # int64 (N, 8)
+    "A number for each orientation of each shape, equal for equal pictures."
+    draw = torch.Generator().manual_seed(1)
+    weight = (torch.rand(N_CELLS, generator=draw, dtype=torch.double)*2**45).floor()  # so that all sums are exact
+    nothing = torch.zeros(4, 8, N_CELLS + 1, dtype=torch.double)
+    of_cell = nothing.scatter_add(2, SOURCES, weight.expand_as(SOURCES))[:, :, :N_CELLS]
+    of_cell = of_cell.flatten(0, 1).T.to(frames.device)
+    keys = (frames.double() @ of_cell).view(-1, 4, 8)
+    return keys[torch.arange(len(keys), device=keys.device), parity].long()
+
+def distinct(
+    key:Tensor,  # int64 (N,)
+)->tuple:        # Where each different one stands first, which of them each is, and how often each occurs, int64
+    "Equal things counted together, in ascending order of their keys."
+    _, kind, count = torch.unique(key, return_inverse=True, return_counts=True)
+    at = torch.arange(len(kind), device=key.device)
+    first = torch.zeros_like(count).scatter_reduce(0, kind, at, "amin", include_self=False)
+    return first, kind, count
 
 # %% ../../nbs/code/00_codebook.ipynb #boxes
 def boxes() -> tuple:  # frames (256, 256), parity int64 (256,)
@@ -101,17 +111,16 @@ def boxes() -> tuple:  # frames (256, 256), parity int64 (256,)
 def fit_bases(
     frames:Tensor,     # Shapes as 0 and 1, (N, 256)
     parity:Tensor,     # int64 (N,)
+    count:Tensor,      # How often each occurs, int64 (N,)
     size:int,          # How many bases
     weight:float,      # Of -log(probability), in nats of distortion a nat
     rounds:int=12,     # Iterations
 )->tuple:              # Probability of each cell (size, 256), probability of each base (size,), parity (size,)
     "Entropy-constrained vector quantization of shapes up to turning; unused bases restart where the most is lost."
-    frames, parity, key = canonical(frames, parity)
-    _, kind, count = torch.unique(key, return_inverse=True, return_counts=True)
-    first = torch.zeros_like(count).scatter_reduce(0, kind, torch.arange(len(kind)), "amin", include_self=False)
-    x = frames[first]
-    even = parity[first]
-    n = count.float()
+    key, upright = orientation_keys(frames, parity).max(1)
+    first, kind, _ = distinct(key)
+    x, even = orient(frames[first], parity[first], upright[first])
+    n = x.new_zeros(len(x)).index_add(0, kind, count.float())
     start = torch.topk(n*(1 + .2*x.sum(1)), min(size, len(n))).indices
     base = x[start]*.9 + .02
     base_even = even[start]
@@ -147,15 +156,15 @@ def line_up(
     pictures:Tensor,     # What each entry looks like, 0 and 1, (E, 256)
     prob:Tensor,         # How wide each stands, (E,)
     reach:float=.03,     # Standard deviation of the noise, as a share of the line
-    rounds:int=200,      # Fewer entries move in each
+    rounds:int=60,       # Fewer entries move in each
     places:int=256,      # On the line, that are compared
     seed:int=0,          # Of who moves
 )->tuple:                # Entries in their order, int64 (E,); cells in which neighbors differ before and after
     "An order of entries in which those that stand close together look alike."
     draw = torch.Generator().manual_seed(seed)
-    x = (torch.arange(places) + .5)/places
-    apart = torch.cdist(pictures, pictures, p=1)
+    x = (torch.arange(places, device=pictures.device) + .5)/places
     size = pictures.sum(1)
+    apart = size[:, None] + size - 2*pictures @ pictures.T
     prob = prob/prob.sum()
     order = size.argsort(stable=True)
     beyond = torch.special.ndtr(-x/reach) + torch.special.ndtr((x - 1)/reach)  # there another color begins
@@ -174,8 +183,8 @@ def line_up(
         orders.append(order)
         gain = (prob*(here - least)).clamp(min=0) + 1e-12
         how_many = max(1, int(.1*len(prob)*(1 - i/rounds)))
-        movers = torch.multinomial(gain, how_many, generator=draw)
-        jitter = (torch.rand(len(movers), generator=draw) - .5)/places
+        movers = torch.multinomial(gain.cpu(), how_many, generator=draw).to(x.device)
+        jitter = (torch.rand(how_many, generator=draw) - .5).to(x.device)/places
         order = at.scatter(0, movers, x[where[movers]] + jitter).argsort(stable=True)
     best = min(range(rounds), key=costs.__getitem__)
     return orders[best], costs[0], costs[best]

@@ -67,12 +67,11 @@ class ObjectCode(nn.Module):
         latent_dim:int=10,        # Numbers of the code
         bases:int=256,            # Of the codebook
         rate_weight:float=.72,    # How much of an entry's rate its choice considers
-        rounds:int=200,           # How long an order on the line is sought
     ):
         super().__init__()
         self.axes = axes_of(latent_dim)
         self.objects, self.spare = divmod(latent_dim - 1, 3)
-        self.rate_weight, self.rounds, self.codebook = rate_weight, rounds, Codebook(bases)
+        self.rate_weight, self.codebook = rate_weight, Codebook(bases)
         each_entry = torch.full((self.objects, self.codebook.entries), .2)
         self.log_prob = nn.Parameter(each_entry.clone())
         self.look_width = nn.Parameter(each_entry.clone())
