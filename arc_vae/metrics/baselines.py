@@ -37,15 +37,19 @@ def nearest_grids(
 )->tuple:            # For each test grid: the index of a training grid, the cells in which they differ; int64 (M,) each
     "The training grid that differs in the fewest cells; the first one of equals."
     train_colored = _is_colored(train)
+    # times the colored cells of a grid and a one: the colored cells that only the training grid has
+    only_train = torch.cat([-train_colored, train_colored.sum(1, keepdim=True)], 1).T.contiguous()
     train_cells = _colored_cells(train).T.tocsr()
     indices, distances = [], []
     for x in test.split(chunk):
         colored = _is_colored(x)
+        with_one = torch.nn.functional.pad(colored, (0, 1), value=1)
         agree = torch.from_numpy((_colored_cells(x) @ train_cells).toarray())
-        differ = colored.sum(1, keepdim=True) + train_colored.sum(1) - colored @ train_colored.T - agree
-        least = differ.min(1)
-        indices.append(least.indices)
-        distances.append(least.values)
+        # in place, as it is large; the colored cells of x itself, the same for all of train, are added at the end
+        differ = agree.addmm_(with_one, only_train, beta=-1)
+        nearest = torch.from_numpy(differ.numpy().argmin(1))  # numpy's is five times as fast as torch's
+        indices.append(nearest)
+        distances.append(colored.sum(1) + differ.gather(1, nearest[:, None])[:, 0])
     return torch.cat(indices), torch.cat(distances).long()
 
 # %% ../../nbs/metrics/02_baselines.ipynb #linear-code
