@@ -218,7 +218,7 @@ class Codebook(nn.Module):
 
     def logits(self) -> Tensor:  # (entries, 256)
         "Logit of each cell of each entry."
-        source = SOURCES.to(self.order.device)[self.base_parity].flatten(1)  # (bases, 8*256)
+        source = SOURCES.to(self.order.device).flatten(1).index_select(0, self.base_parity)  # (bases, 8*256)
         turned = F.pad(self.base_logits, (0, 1), value=-SURE).gather(1, source)
         return torch.cat([turned.view(-1, N_CELLS), self.box_logits])
 

@@ -130,8 +130,11 @@ def draw(
     parity = code.codebook.parity()[r.entry]
     mass = r.prob.new_zeros(len(r.prob), 4).scatter_add(1, parity, r.prob)
     which, even = (mass.detach() > 1e-4).nonzero().T
-    weight = r.prob.index_select(0, which)*(parity[which] == even[:, None])
-    picture = F.embedding_bag(r.entry[which], code.codebook.logits().sigmoid(), per_sample_weights=weight, mode="sum")
+    weight = r.prob.index_select(0, which)*(parity.index_select(0, which) == even[:, None])
+    live = weight > 0  # a fifth of them
+    entry, first = r.entry.index_select(0, which)[live], live.sum(1).cumsum(0) - live.sum(1)
+    pictures = code.codebook.logits().sigmoid()
+    picture = F.embedding_bag(entry, pictures, first, per_sample_weights=weight[live], mode="sum")
     def shift(place, half):  # (N, 16, 16): probability that a row of the frame comes to lie on a row of the grid
         center = STEP*(torch.arange(GRID, device=place.device) - (GRID - 1)/2 - half[:, None]/2)
         apart = (place.index_select(0, which)[:, None] - center)/r.place_sd.index_select(0, which)[:, None]
