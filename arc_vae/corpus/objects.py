@@ -103,11 +103,11 @@ class Objects:
         picture[self.owner, row, column] = 1
         return picture
 
-    def keep(self, which:Tensor):
-        "Only some of the objects, bool (N,); those that are left close ranks."
+    def keep(self, which:Tensor, close_ranks:bool=True):
+        "Only some of the objects, bool (N,); those that are left close ranks, or stay in their slots."
         if which.all(): return self
         grid = self.grid[which]
-        slot = rank_in_grid(grid)
+        slot = rank_in_grid(grid) if close_ranks else self.slot[which]
         number = which.cumsum(0) - 1
         cell = which[self.owner]
         owner = number[self.owner[cell]]
