@@ -290,7 +290,7 @@ def encode_decode(
     vae:VAE,                    # Any model with posterior and logits
     grids:Tensor,               # uint8 (N, 16, 16)
     generator:torch.Generator,  # Of the posterior samples, on the CPU
-    batch_size:int=500,         # Grids at a time
+    batch_size:int=1000,        # Grids at a time
     progress=None,              # Called with (done, total) as it goes
 )->dict:  # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,) in nats
     "Encode and decode every grid of a split once."
