@@ -10,6 +10,7 @@ __all__ = ['GRID', 'N_COLORS', 'SPLITS', 'COLOR_NAMES', 'PALETTE', 'MEMBERS', 'C
 import difflib, shlex, warnings, zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Callable
 
@@ -325,8 +326,8 @@ def symmetries(
     return [np.rot90(p, turns) for p in (picture, picture.T) for turns in range(4)]
 
 # Source cell of every cell under each of the 8 symmetries, int64 (8, 256); the first is the identity
-_cells = np.arange(GRID*GRID, dtype=np.int64).reshape(GRID, GRID)
-SYMMETRIES = torch.from_numpy(np.stack(symmetries(_cells)).reshape(8, -1))
+SYMMETRIES = torch.from_numpy(np.stack(symmetries(np.arange(GRID*GRID).reshape(GRID, GRID))).reshape(8, -1))
+_symmetries_on = cache(SYMMETRIES.to)  # a device that copies them for every batch waits each time
 
 def augment(
     x:Tensor,                    # Colors, uint8 (B, 16, 16)
@@ -340,7 +341,7 @@ def augment(
     flat = x.flatten(1)
     if symmetries:
         which = torch.randint(8, (n,), generator=generator, device=device)
-        flat = flat.gather(1, SYMMETRIES.to(device)[which])
+        flat = flat.gather(1, _symmetries_on(device)[which])
     if colors:
         table = torch.zeros(n, N_COLORS, dtype=torch.uint8, device=device)
         order = torch.rand(n, N_COLORS - 1, generator=generator, device=device).argsort(1)

@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -25,8 +24,8 @@ import torch
 import variants  # noqa: F401  registers its networks, which arc_vae.train must find
 
 from arc_vae import train
+from arc_vae.apps.measure import prepare, train_round
 from arc_vae.code.network import make_vae
-from arc_vae.infra.random import rng
 from arc_vae.infra.tables import markdown_table
 
 HERE = Path(__file__).parent
@@ -46,24 +45,12 @@ def settings(candidate, seed, args):
     return train.make_config(preset, **asked | changes)
 
 
-def speed(cfg, grids, seconds=3.):
+def speed(cfg, grids):
     "Grids a second of a few training steps."
-    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed)
-    opt = torch.optim.Adam(vae.parameters(), cfg.lr, fused=True)
-    order = torch.randperm(len(grids))
-    whole_batches = max(1, len(grids)//cfg.batch_size - 1)
-
-    def take_step(step):
-        "How many grids the step saw."
-        batch = train.take_batch(grids, order, 0, step, cfg)
-        return int(train.train_step(vae, opt, batch, 1., cfg.grad_clip, rng("noise", 0, step))[3])
-
-    take_step(0)
-    done = 0
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        done += take_step(1 + done//cfg.batch_size%whole_batches)
-    return done/(time.perf_counter() - start)
+    candidate = prepare(cfg, grids)
+    train_round(candidate, 10)
+    done = train_round(candidate, 100)
+    return done["grids"]/done["seconds"]
 
 
 def measured(record):

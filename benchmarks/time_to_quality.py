@@ -10,7 +10,6 @@ Every run appends a line to time_to_quality.jsonl.
 """
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 from statistics import median
@@ -19,12 +18,11 @@ import torch
 
 from arc_vae.code.network import make_vae
 from arc_vae.data import load_corpus
-from arc_vae.infra.random import rng
 from arc_vae.infra.tables import markdown_table
 from arc_vae.metrics.accuracy import accuracies, count_correct
 from arc_vae.metrics.baselines import nearest_grids
-from arc_vae.train import take_batch, train_step, validate
-from arc_vae.training.settings import beta_at, lr_at, make_config
+from arc_vae.train import make_update, train_steps, validate
+from arc_vae.training.settings import beta_at, make_config
 from arc_vae.training.state import make_optimizer
 
 HERE = Path(__file__).parent
@@ -52,15 +50,8 @@ class Stopwatch:
 def steps_of(vae, cfg, grids):
     "Trains one step each time it is asked, through the schedule of the settings."
     opt = make_optimizer(vae, cfg)
-    steps = math.ceil(len(grids)/cfg.batch_size)
-    for epoch in range(cfg.epochs):
-        order = torch.randperm(len(grids), generator=rng("order", cfg.seed, epoch))
-        for step in range(steps):
-            progress = epoch + step/steps
-            for group in opt.param_groups: group["lr"] = lr_at(progress, cfg)
-            x = take_batch(grids, order, epoch, step, cfg)
-            generator = rng("noise", cfg.seed, epoch, step)
-            yield train_step(vae.train(), opt, x, beta_at(progress, cfg), cfg.grad_clip, generator)
+    update = make_update(vae, opt, cfg.grad_clip)
+    for epoch in range(cfg.epochs): yield from train_steps(vae, opt, grids, epoch, cfg, update=update)
 
 
 def look(vae, cfg, grids):

@@ -7,7 +7,7 @@ from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.random import rng
 from arc_vae.code.network import make_vae
 from arc_vae.infra.settings import maybe_compile
-from arc_vae.train import loss_terms, small_run, train_epoch
+from arc_vae.train import loss_terms, make_update, small_run, train_epoch
 from arc_vae.training.settings import make_config
 
 
@@ -23,7 +23,8 @@ def trained(step_costs):
     grids = torch.from_numpy(make_grids(265)[0])
     vae = make_vae(seed=1)
     opt = torch.optim.Adam(vae.parameters(), cfg.lr)
-    return vae, torch.cat([train_epoch(vae, opt, grids, epoch, cfg, loss_terms=step_costs) for epoch in range(3)])
+    update = make_update(vae, opt, cfg.grad_clip, step_costs)
+    return vae, torch.cat([train_epoch(vae, opt, grids, epoch, cfg, update=update) for epoch in range(3)])
 
 
 def test_one_graph_for_each_size_of_batch():

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import arc_vae
 from ..infra.files import short_error, write_atomic, write_json
@@ -20,7 +20,6 @@ from ..infra.runs import read_run
 from ..model import VAE
 from ..code.network import make_vae
 from ..code.pretrained import load
-from ..code.dense import exportable
 
 # %% ../../nbs/apps/05_export.ipynb #to-onnx
 _NAMES = dict(encoder=("grids", ["mu", "logvar"]), decoder=("z", ["logits"]))
@@ -63,12 +62,12 @@ def to_onnx(
     vae = vae.cpu().eval()
     tried = dict(encoder=grids, decoder=vae.encode(grids, check=False))
     paths = []
-    for half, module in exportable(vae).items():
+    for half, module in dict(encoder=vae.encoder, decoder=vae.decoder).items():
         given, names = _NAMES[half]
         with _quiet():
-            program = torch.onnx.export(
-                module, (tried[half],), dynamo=True, verbose=False, input_names=[given], output_names=names,
-                dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False)
+            program = torch.onnx.export(  # in a Sequential, for a graph has a `code` of its own
+                nn.Sequential(module), (tried[half],), dynamo=True, verbose=False, external_data=False,
+                input_names=[given], output_names=names, dynamic_shapes=({0: torch.export.Dim("batch")},))
         content = program.model_proto.SerializeToString()
         paths.append(write_atomic(folder/f"{half}.onnx", lambda f, content=content: f.write(content)))
         _check_onnx(paths[-1], module, (tried[half], tried[half][:1]))

@@ -224,13 +224,15 @@ class Codebook(nn.Module):
         self.register_buffer("box_logits", SURE*(2*pictures - 1), persistent=False)
         self.register_buffer("box_parity", parity, persistent=False)
         self.register_buffer("turned", turned_entries(bases), persistent=False)
+        self.register_buffer("sources", SOURCES, persistent=False)
+        self.register_buffer("turned_parity", TURNED, persistent=False)
 
     def logits(self) -> Tensor:  # (entries, 256)
         "Logit of each cell of each entry."
-        source = SOURCES.to(self.order.device).flatten(1).index_select(0, self.base_parity)  # (bases, 8*256)
+        source = self.sources.flatten(1).index_select(0, self.base_parity)  # (bases, 8*256)
         turned = F.pad(self.base_logits, (0, 1), value=-SURE).gather(1, source)
         return torch.cat([turned.view(-1, N_CELLS), self.box_logits])
 
     def parity(self) -> Tensor:  # int64 (entries,)
         "Parity of each entry's frame."
-        return torch.cat([TURNED.to(self.order.device)[self.base_parity].flatten(), self.box_parity])
+        return torch.cat([self.turned_parity[self.base_parity].flatten(), self.box_parity])

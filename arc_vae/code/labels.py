@@ -88,10 +88,12 @@ class ObjectCode(nn.Module):
 
     def line(self) -> "Line":
         "Where entries stand, of each object."
-        prob = (1 - FLOOR)*(FAST*self.log_prob).softmax(1) + FLOOR/self.codebook.entries
+        # Twice as exactly as the rest: a sum of thousands of widths must not depend on the order of summation
+        prob = (1 - FLOOR)*(FAST*self.log_prob.double()).softmax(1) + FLOOR/self.codebook.entries
         order = self.codebook.order.expand_as(prob)
         along = prob.gather(1, order)
         place = torch.empty_like(prob).scatter(1, order, along.cumsum(1) - along/2 - .5)
+        prob, place = prob.float(), place.float()
         look = LOOK_CAP*self.span[:, None]*prob*(FAST*self.look_width).sigmoid()
         return Line(prob, place, look, PLACE_CAP*STEP*(FAST*self.place_width).sigmoid())
 

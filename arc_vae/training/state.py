@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHECK_STEPS', 'Diverged', 'Interrupted', 'save_state', 'keep_epoch', 'read_state', 'restore_state', 'check_finite',
-           'early_stopping', 'grids_by_epoch', 'make_optimizer', 'TrainState', 'begin_training', 'check_and_save',
-           'epoch_record', 'write_status']
+           'early_stopping', 'grids_by_epoch', 'make_optimizer', 'set_lr', 'TrainState', 'begin_training',
+           'check_and_save', 'epoch_record', 'write_status']
 
 # %% ../../nbs/training/02_state.ipynb #imports
 import math, time
@@ -82,10 +82,12 @@ def read_state(
     check_entries(found, path, epoch=int, step=int, log=list, measured=Tensor, optimizer=dict,
            seconds=float, device=str, threads=int)
     load_weights(vae, found["state_dict"], path)
+    own = [{name: group[name] for name in ("lr", "fused", "capturable")} for group in opt.param_groups]
     try: opt.load_state_dict(found["optimizer"])
     except Exception as e:  # torch checks little, and raises what it runs into
         raise CheckpointError(f"{path}: optimizer: expected the state of Adam for this network, "
                               f"found another ({type(e).__name__})") from None
+    for group, here in zip(opt.param_groups, own): group.update(here)  # of this device, not of the one it was saved on
     return found
 
 # %% ../../nbs/training/02_state.ipynb #restore-state
@@ -153,7 +155,20 @@ def grids_by_epoch(
         for epoch, grids in epochs: yield epoch, torch.from_numpy(grids).to(train.device)
 
 # %% ../../nbs/training/02_state.ipynb #trainstate
-def make_optimizer(vae, cfg): return torch.optim.Adam(vae.parameters(), cfg.lr, fused=vae.device.type != "mps")
+def make_optimizer(vae, cfg):
+    "Adam; on a GPU its learning rate is a tensor, which a recorded step reads anew each time."
+    cuda = vae.device.type == "cuda"
+    lr = torch.tensor(cfg.lr, device=vae.device) if cuda else cfg.lr
+    return torch.optim.Adam(vae.parameters(), lr, fused=vae.device.type != "mps", capturable=cuda)
+
+def set_lr(
+    opt:torch.optim.Optimizer,  # From make_optimizer
+    lr:float,                   # Learning rate
+):
+    "Change the learning rate of all that is trained."
+    for group in opt.param_groups:
+        if isinstance(group["lr"], Tensor): group["lr"].fill_(lr)
+        else: group["lr"] = lr
 
 @dataclass
 class TrainState:
@@ -201,11 +216,10 @@ def begin_training(
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
     torch.set_num_threads(cfg.threads or min(torch.get_num_threads(), cores()))
     began = time.monotonic()
-    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed)
+    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(device)
     if not resume:
         vae.fit(corpus.train, say)
         if rank() == 0: save_checkpoint(folder/START, "vae", vae, corpus_sha256=corpus.sha256)
-    vae = vae.to(device)
     return TrainState(folder, vae, make_optimizer(vae, cfg), started=began, saved=time.monotonic())
 
 # %% ../../nbs/training/02_state.ipynb #after-step
