@@ -1,4 +1,4 @@
-"""What a corpus costs as it grows: making, disk, loading, memory, search for copies, an epoch of batches alone.
+"""What a corpus costs as it grows: making, disk, loading, memory, search for copies, an epoch of batches, a step.
 
     python benchmarks/growth.py                                 # 100,000 and 1 million grids, in all three forms
     python benchmarks/growth.py --n 10_000_000 --forms stored   # 10 million in one mapped file: 3 GB of disk
@@ -28,6 +28,7 @@ COLUMNS = dict(
     report_peak="copies, peak MB",
     order="order, s",
     epoch="epoch, s",
+    step="a step, ms",
     after="then held, MB",
 )
 STEPS = ("make", "read", "report")  # each in a process of its own, so that memory starts from nothing
@@ -78,7 +79,25 @@ def read(form, n, path):
             corpus.train[permutation[i:i + 256]]
 
     epoch, _ = timed(batches)
-    return dict(load=load, held=loaded, order=order, epoch=epoch, after=held() - before)
+    after = held() - before
+    return dict(load=load, held=loaded, order=order, epoch=epoch, after=after, step=step_of_default(corpus.train))
+
+
+def step_of_default(grids, steps=200):
+    "Wall and CPU milliseconds of a training step of `default` on one thread, its batches from all over the corpus."
+    from arc_vae.apps.measure import prepare
+    from arc_vae.train import train_steps
+    from arc_vae.training.settings import make_config
+    cfg = make_config("default", threads=1, device="cpu")
+    candidate = prepare(cfg, grids[:40_000])
+    training = train_steps(candidate.vae, candidate.opt, grids, 0, cfg)
+    for _ in range(20): next(training)
+
+    def go_on():
+        for _ in range(steps): next(training)
+
+    seconds, _ = timed(go_on)
+    return [1000*each/steps for each in seconds]
 
 
 def report(form, n, path):

@@ -11,13 +11,16 @@ Every run appends a line to time_to_quality.jsonl.
 import argparse
 import json
 import time
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
 import torch
 
+from arc_vae.apps.measure import wait_for
 from arc_vae.code.network import make_vae
 from arc_vae.data import load_corpus
+from arc_vae.infra.settings import pick_device
 from arc_vae.infra.tables import markdown_table
 from arc_vae.metrics.accuracy import accuracies, count_correct
 from arc_vae.metrics.baselines import nearest_grids
@@ -26,6 +29,7 @@ from arc_vae.training.settings import beta_at, make_config
 from arc_vae.training.state import make_optimizer
 
 HERE = Path(__file__).parent
+TOGETHER = 10  # steps that are taken before anybody waits for the device
 TARGETS = {  # name -> figures that have to be reached together
     "colored 78 %, exact 17 %": dict(foreground_accuracy=.78, exact_match=.17),
     "colored 84 %, exact 39 %": dict(foreground_accuracy=.84, exact_match=.39),
@@ -39,12 +43,16 @@ def reaches(figures, target):
 
 
 class Stopwatch:
-    "Seconds that were spent inside `with`."
-    def __init__(self): self.seconds = 0.
+    "Seconds that were spent inside `with`, until the device has done what it was told."
+    def __init__(self, device):
+        self.seconds = 0.
+        self.device = device
 
     def __enter__(self): self.began = time.perf_counter()
 
-    def __exit__(self, *error): self.seconds += time.perf_counter() - self.began
+    def __exit__(self, *error):
+        wait_for(self.device)
+        self.seconds += time.perf_counter() - self.began
 
 
 def steps_of(vae, cfg, grids):
@@ -64,8 +72,9 @@ def look(vae, cfg, grids):
 
 def run(cfg, corpus, every, limit):
     "Train until all targets are reached, or the schedule or the time ends; seconds to each, and the last figures."
-    watch = Stopwatch()
-    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed)
+    watch = Stopwatch(pick_device(cfg.device))
+    corpus = corpus.to(watch.device)
+    vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(watch.device)
     with watch: vae.fit(corpus.train, say=lambda line: None)
     reached, course = {}, []
 
@@ -79,8 +88,8 @@ def run(cfg, corpus, every, limit):
     steps = steps_of(vae, cfg, corpus.train)
     seen = watch.seconds
     while len(reached) < len(TARGETS) and watch.seconds < limit:
-        with watch: measured = next(steps, None)
-        if measured is None: break
+        with watch: done = list(islice(steps, TOGETHER))
+        if not done: break
         if watch.seconds - seen >= every:
             note()
             seen = watch.seconds
@@ -119,6 +128,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=10, help="how many (default 10)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--every", type=float, default=5, help="seconds between looks (default 5)")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--limit", type=float, default=120, help="seconds of training at most (default 120)")
     args = parser.parse_args()
     corpus = load_corpus(args.corpus)
@@ -128,7 +138,7 @@ def main():
         for preset in args.presets:
             for threads in args.threads:
                 torch.set_num_threads(threads)
-                cfg = make_config(preset, seed=seed, threads=threads)
+                cfg = make_config(preset, seed=seed, threads=threads, device=args.device)
                 records.append(run(cfg, corpus, args.every, args.limit))
                 with open(HERE/"time_to_quality.jsonl", "a", encoding="utf-8") as f:
                     f.write(json.dumps(records[-1]) + "\n")

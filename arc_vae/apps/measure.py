@@ -92,10 +92,12 @@ class Candidate:
 def prepare(
     cfg:TrainConfig,  # Settings
     grids,            # uint8 (N, 16, 16)
-)->Candidate:           # As fit would begin
-    "A fresh model with its optimizer; ConfigError where the device is missing."
+)->Candidate:         # As fit would begin
+    "A model before its first step, with its optimizer; ConfigError where the device is missing."
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(pick_device(cfg.device))
-    return Candidate(cfg, vae, make_optimizer(vae, cfg), torch.as_tensor(grids).to(vae.device))
+    grids = torch.as_tensor(grids).to(vae.device)
+    vae.fit(grids, say=lambda line: None)  # an unfitted codebook makes other work
+    return Candidate(cfg, vae, make_optimizer(vae, cfg), grids)
 
 # %% ../../nbs/apps/00_measure.ipynb #train-round
 def _mark(device):
