@@ -32,7 +32,7 @@ def _device(name):
 
 def load(
     source,              # A run folder, or a checkpoint with both halves
-    device:str="cpu",    # Where the weights go: cpu, cuda, mps, or auto for the fastest there is
+    device:str="cpu",    # Where the weights go: cpu, cuda, mps, or auto for a GPU where there is one
 )->VAE:                  # In evaluation mode
     "The trained model of a run; CheckpointError names what is missing or does not fit, ConfigError a missing device."
     device = _device(device)

@@ -67,11 +67,11 @@ def check_limits(cfg):
 def pick_device(
     name:str="auto",  # auto, cpu, cuda, mps, or cuda:1 for the second GPU
 )->str:               # A device that is there
-    "The device to train on: as asked, or the fastest there is; ConfigError where the one asked for is missing."
+    "The device to work on: as asked, or a GPU where there is one; ConfigError where the one asked for is missing."
     there = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
     available = [device for device, is_there in there.items() if is_there]
     available += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    if name == "auto": return available[0]
+    if name == "auto": return "cuda" if there["cuda"] else "cpu"  # mps has no float64, which the object code needs
     if name in available: return name
     raise ConfigError(f"device: {name!r} is not available here; available: {', '.join(available)}")
 

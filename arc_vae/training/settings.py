@@ -96,6 +96,8 @@ def make_config(
         raise ConfigError(f"beta_final_epoch: expected {expected}, found {cfg.beta_final_epoch}")
     if cfg.network.startswith("objects") and cfg.latent_dim < 4:
         raise ConfigError(f"latent_dim: network {cfg.network} needs at least 4, found {cfg.latent_dim}")
+    if cfg.network.startswith("objects") and cfg.device == "mps":
+        raise ConfigError(f"device: network {cfg.network} needs float64, which mps has not; expected cpu or cuda")
     if cfg.processes > 1 and ":" in cfg.device:
         raise ConfigError(f"device: {cfg.processes} processes take a GPU each; expected cuda, found {cfg.device!r}")
     if not cfg.corpus and cfg.n_corpus < 10:
