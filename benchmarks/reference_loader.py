@@ -42,9 +42,8 @@ class GridDataset(Dataset):
 
 class BetaVAE(nn.Module):
     "The reference networks on one-hot grids."
-    def __init__(self, latent_dim=10):
+    def __init__(self, encoder, decoder):
         super().__init__()
-        encoder, decoder = NETWORKS["reference"](latent_dim)
         self.encoder, self.decoder = encoder.net, decoder.net
 
     def forward(self, x):
@@ -81,9 +80,9 @@ def train_epoch(model, optimizer, loader, beta=1.):
     return float(np.mean(log, axis=0)[0])
 
 
-def epochs_of(grids, batch_size=128, augment=True, workers=0):
-    "A function that trains one more epoch and returns its mean loss."
-    model = BetaVAE()
+def epochs_of(grids, batch_size=128, augment=True, workers=0, halves=None):
+    "A function that trains one more epoch of the halves of a reference network and returns its mean loss."
+    model = BetaVAE(*halves or NETWORKS["reference"](10))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     loader = loader_of(grids, batch_size, augment, workers)
     return lambda: train_epoch(model, optimizer, loader)

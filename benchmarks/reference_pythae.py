@@ -74,10 +74,10 @@ def dataset_of(grids, augment):
     return BaseDataset(one_hot(torch.as_tensor(grids)).contiguous(), torch.ones(len(grids)))
 
 
-def epochs_of(grids, batch_size=128, augment=True, folder="."):
-    """A function that trains one more epoch with pythae's loop and returns its mean loss; pythae makes a folder for its
-    checkpoints."""
-    encoder, decoder = NETWORKS["reference"](10)
+def epochs_of(grids, batch_size=128, augment=True, folder=".", halves=None):
+    """A function that trains one more epoch of the halves of a reference network with pythae's loop and returns its
+    mean loss; pythae makes a folder for its checkpoints."""
+    encoder, decoder = halves or NETWORKS["reference"](10)
     settings = BetaVAEConfig(input_dim=(N_COLORS, 16, 16), latent_dim=10, beta=1.)
     model = ColorBetaVAE(settings, Encoder(encoder.net), Decoder(decoder.net))
     data = dataset_of(grids, augment)

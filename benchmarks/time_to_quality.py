@@ -1,15 +1,22 @@
 """Seconds of training until a stated quality, over seeds: the command behind speed.md's first table.
 
-    python benchmarks/time_to_quality.py --corpus outputs/corpus/atomic-100000-seed0.npz fast reference
+    C=outputs/corpus/atomic-100000-seed0.npz
+    python benchmarks/time_to_quality.py --corpus $C fast
+    TQDM_DISABLE=1 PYTHONPATH=FOLDER python benchmarks/time_to_quality.py --corpus $C reference loader pythae --seeds 1
 
 Only training counts: what is fitted before the first step and the steps themselves, not reading the corpus and not
 looking at the validation split, which is done after fitting and then after every --every seconds. Each target is a set
 of figures that have to be reached together, on the validation split at the means of the posteriors; `objective` is
-D + 2R, a sample's. Beside the candidates stands the nearest training grid, a table that costs no training at all.
+D + 2R, a sample's. `loader` and `pythae` are the network of `reference` in a plain DataLoader's loop and in pythae's
+(see reference_loader.py and reference_pythae.py): as many grids as they manage within --limit, at beta = 1. Beside the
+candidates stands the nearest training grid, a table that costs no training at all.
 Every run appends a line to time_to_quality.jsonl.
 """
 import argparse
+import importlib
 import json
+import logging
+import tempfile
 import time
 from itertools import islice
 from pathlib import Path
@@ -30,6 +37,8 @@ from arc_vae.training.state import make_optimizer
 
 HERE = Path(__file__).parent
 TOGETHER = 10  # steps that are taken before anybody waits for the device
+LOOPS = ("loader", "pythae")
+TRIAL = 2560  # grids by which their speed is told
 TARGETS = {  # name -> figures that have to be reached together
     "colored 78 %, exact 17 %": dict(foreground_accuracy=.78, exact_match=.17),
     "colored 84 %, exact 39 %": dict(foreground_accuracy=.84, exact_match=.39),
@@ -98,6 +107,27 @@ def run(cfg, corpus, every, limit):
                 reached=reached, course=course)
 
 
+def run_elsewhere(loop, cfg, corpus, limit):
+    "Train `reference` in another loop with as many grids as there is time for, and look once."
+    epochs_of = importlib.import_module(f"reference_{loop}").epochs_of
+    vae, trial = (make_vae("reference", seed=cfg.seed) for _ in range(2))
+    torch.manual_seed(cfg.seed)
+    watch = Stopwatch("cpu")
+
+    def train(vae, n):
+        with tempfile.TemporaryDirectory() as folder:
+            place = dict(folder=folder) if loop == "pythae" else {}
+            epoch = epochs_of(corpus.train[:n].numpy(), halves=(vae.encoder, vae.decoder), **place)
+            with watch: epoch()
+        return watch.seconds
+
+    n = min(len(corpus.train), int(limit*TRIAL/train(trial, TRIAL)))
+    watch.seconds = 0.
+    last = dict(seconds=train(vae, n), **look(vae, cfg, corpus.val))
+    reached = {name: last["seconds"] for name, target in TARGETS.items() if reaches(last, target)}
+    return dict(preset=loop, seed=cfg.seed, threads=cfg.threads, last=last, reached=reached)
+
+
 def spread(values):
     "Median, least and most of some seconds; how many of how many reached the target where not all did."
     found = sorted(value for value in values if value is not None)
@@ -131,6 +161,7 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--limit", type=float, default=120, help="seconds of training at most (default 120)")
     args = parser.parse_args()
+    logging.disable(logging.INFO)  # pythae's words
     corpus = load_corpus(args.corpus)
     nearest = accuracies(count_correct(corpus.train[nearest_grids(corpus.train, corpus.val)[0]], corpus.val))
     records = []
@@ -138,8 +169,10 @@ def main():
         for preset in args.presets:
             for threads in args.threads:
                 torch.set_num_threads(threads)
-                cfg = make_config(preset, seed=seed, threads=threads, device=args.device)
-                records.append(run(cfg, corpus, args.every, args.limit))
+                network = "reference" if preset in LOOPS else preset
+                cfg = make_config(network, seed=seed, threads=threads, device=args.device)
+                if preset in LOOPS: records.append(run_elsewhere(preset, cfg, corpus, args.limit))
+                else: records.append(run(cfg, corpus, args.every, args.limit))
                 with open(HERE/"time_to_quality.jsonl", "a", encoding="utf-8") as f:
                     f.write(json.dumps(records[-1]) + "\n")
                 print(f"seed {seed}, {preset}, {threads} threads: {records[-1]['reached']}", flush=True)
