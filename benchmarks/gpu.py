@@ -80,6 +80,7 @@ def steps(grids, corpus):
             first, step, peak = step_seconds(grids, batch_size, how)
             rows.append((f"{batch_size:,}", how, f"{1000*step:.2f}", f"{batch_size/step:,.0f}", f"{first:.1f}",
                          f"{peak:,.0f}"))
+            print(*rows[-1], sep=" | ", flush=True)
     print(markdown_table(rows))
 
 
@@ -93,8 +94,10 @@ def training_row(name, corpus, **changes):
         seconds = time.perf_counter() - start
         log = [json.loads(line) for line in (run/"log.jsonl").read_text(encoding="utf-8").splitlines()]
     best = log[summary["best_epoch"] - 1]
-    return (name, str(cfg.seed), f"{seconds:.1f}", f"{median(epoch['grids_per_second'] for epoch in log):,.0f}",
-            f"{best['val_objective']:.2f}", f"{best['val_foreground_accuracy']:.1%}", f"{best['val_exact_match']:.1%}")
+    row = (name, str(cfg.seed), f"{seconds:.1f}", f"{median(epoch['grids_per_second'] for epoch in log):,.0f}",
+           f"{best['val_objective']:.2f}", f"{best['val_foreground_accuracy']:.1%}", f"{best['val_exact_match']:.1%}")
+    print(*row, sep=" | ", flush=True)
+    return row
 
 
 def whole_training(grids, corpus):
