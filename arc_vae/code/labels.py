@@ -122,7 +122,7 @@ def more_than(
 
 # %% ../../nbs/code/01_labels.ipynb #labels-near
 WINDOW = 6   # labels to either side of z that reading considers
-SHARP = 2.5  # how much more the best label counts than Bayes would have it: less costs less, and turns less exactly
+SHARP = 2.   # how much more the best label counts than Bayes would have it
 
 @torch.no_grad()
 def labels_near(

@@ -1,6 +1,6 @@
 // The decoder of the object code: ten numbers to a grid, as arc_vae.code.labels and arc_vae.code.network have it.
 const { fround } = Math;
-const SIZE = 16, CELLS = 256, COLORS = 10, WINDOW = 6, SHARP = 2.5, LEAST = 1e-4;
+const SIZE = 16, CELLS = 256, COLORS = 10, WINDOW = 6, SHARP = 2, LEAST = 1e-4;
 
 function bytesFrom(text) { return Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer; }
 
