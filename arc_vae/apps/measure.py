@@ -7,7 +7,7 @@ __all__ = ['THE_SAME', 'ARITHMETIC', 'candidate_config', 'using_threads', 'wait_
            'train_round', 'evaluate_round', 'step_work']
 
 # %% ../../nbs/apps/00_measure.ipynb #imports
-import time
+import sys, time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..infra.settings import ConfigError, pick_device
+from ..infra.settings import ConfigError, maybe_compile, pick_device
 from ..infra.random import rng
 from ..model import VAE, encode_decode
 from ..code.network import make_vae
 from ..training.settings import TrainConfig, make_config
 from ..training.state import make_optimizer
-from ..train import train_epoch
+from ..train import loss_terms, make_update, train_epoch
 
 # %% ../../nbs/apps/00_measure.ipynb #subject-config
 THE_SAME = ("corpus", "n_corpus", "n_train", "n_val", "n_test", "processes", "fresh")
@@ -85,6 +85,7 @@ class Candidate:
     cfg:TrainConfig
     vae:VAE
     opt:torch.optim.Optimizer
+    update:object       # From make_update
     grids:torch.Tensor  # uint8 (N, 16, 16), on the device
     epoch:int=0         # Rounds done; each has its own order, augmentation and noise
 
@@ -97,7 +98,10 @@ def prepare(
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(pick_device(cfg.device))
     grids = torch.as_tensor(grids).to(vae.device)
     vae.fit(grids, say=lambda line: None)  # an unfitted codebook makes other work
-    return Candidate(cfg, vae, make_optimizer(vae, cfg), grids)
+    opt = make_optimizer(vae, cfg)
+    def say(line): print(line, file=sys.stderr)  # standard output may be somebody's pipe
+    update = make_update(vae, opt, cfg.grad_clip, maybe_compile(loss_terms, cfg.compile, say))
+    return Candidate(cfg, vae, opt, update, grids)
 
 # %% ../../nbs/apps/00_measure.ipynb #train-round
 def _mark(device):
@@ -124,7 +128,7 @@ def train_round(
     marks = [_mark(device)]
     start = time.perf_counter()
     train_epoch(subject.vae, subject.opt, grids, subject.epoch, subject.cfg,
-                after=lambda measured: marks.append(_mark(device)))
+                after=lambda measured: marks.append(_mark(device)), update=subject.update)
     wait_for(device)
     seconds = time.perf_counter() - start
     subject.epoch += 1

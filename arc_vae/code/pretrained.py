@@ -28,7 +28,7 @@ def _fresh(found, path):
 def _device(name):
     "A device that is there, with its number where there is one; ConfigError names those that are."
     kind, colon, number = str(name).partition(":")
-    return pick_device(kind) + colon + number
+    return pick_device(str(name)) if kind == "cuda" else pick_device(kind) + colon + number
 
 def load(
     source,              # A run folder, or a checkpoint with both halves

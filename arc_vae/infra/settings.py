@@ -72,7 +72,9 @@ def pick_device(
     available = [device for device, is_there in there.items() if is_there]
     available += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     if name == "auto": return "cuda" if there["cuda"] else "cpu"  # mps has no float64, which the object code needs
-    if name in available: return name
+    if name in available:
+        if ":" in name: torch.cuda.set_device(name)  # recorded graphs and Triton work on the current one
+        return name
     raise ConfigError(f"device: {name!r} is not available here; available: {', '.join(available)}")
 
 # %% ../../nbs/infra/04_settings.ipynb #maybe-compile
