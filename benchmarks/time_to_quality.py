@@ -103,8 +103,8 @@ def run(cfg, corpus, every, limit):
             note()
             seen = watch.seconds
     if course[-1]["seconds"] < watch.seconds: note()
-    return dict(preset=cfg.preset, seed=cfg.seed, threads=cfg.threads, fitted=course[0], last=course[-1],
-                reached=reached, course=course)
+    return dict(preset=cfg.preset, seed=cfg.seed, threads=cfg.threads, device=watch.device,
+                fitted=course[0], last=course[-1], reached=reached, course=course)
 
 
 def run_elsewhere(loop, cfg, corpus, limit):
