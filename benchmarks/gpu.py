@@ -23,18 +23,17 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from arc_vae.apps.measure import wait_for
+from arc_vae.apps.measure import prepare, wait_for
 from arc_vae.code import dense
 from arc_vae.code.network import make_vae
 from arc_vae.corpus.generator import make_grids
 from arc_vae.corpus.writing import make_corpus
 from arc_vae.infra.random import rng
-from arc_vae.infra.settings import Captured, maybe_compile
+from arc_vae.infra.settings import Captured
 from arc_vae.infra.tables import markdown_table
 from arc_vae.model import encode_decode
-from arc_vae.train import loss_terms, make_update, take_batch, train, train_steps
+from arc_vae.train import loss_terms, take_batch, train, train_steps
 from arc_vae.training.settings import make_config
-from arc_vae.training.state import make_optimizer
 
 DEVICE = "cuda"
 
@@ -60,14 +59,12 @@ def clock(do, rounds=5):
 
 def step_seconds(grids, batch_size, how, steps=100):
     "Seconds of the first hundred steps, seconds of a later step, and the peak of the GPU's memory in MB."
-    cfg = make_config("default", batch_size=batch_size, device=DEVICE)
-    vae = fitted(grids)
-    opt = make_optimizer(vae, cfg)
-    terms = maybe_compile(loss_terms, "inductor") if how == "compiled, one graph" else loss_terms
-    update = make_update(vae, opt, cfg.grad_clip, terms)
-    if how == "as it is": update = update.function
+    backend = "inductor" if how == "compiled, one graph" else ""
+    it = prepare(make_config("default", batch_size=batch_size, device=DEVICE, compile=backend), grids)
+    update = it.update.function if how == "as it is" else it.update
     whole = grids[:len(grids)//batch_size*batch_size]
-    training = (each for epoch in range(1000) for each in train_steps(vae, opt, whole, epoch, cfg, update=update))
+    training = (each for epoch in range(1000)
+                for each in train_steps(it.vae, it.opt, whole, epoch, it.cfg, update=update))
     torch.cuda.reset_peak_memory_stats()
     first, later = clock(lambda: list(islice(training, steps)))
     return first, later/steps, torch.cuda.max_memory_allocated()/1e6
@@ -134,10 +131,10 @@ def large(grids, corpus):
     ten_million = torch.cat([torch.from_numpy(part) for part in parts])
     cfg = make_config("default", device=DEVICE)
     for some in (grids, ten_million.to(DEVICE)):
-        vae = fitted(some)
+        it = prepare(cfg, some)
         torch.cuda.reset_peak_memory_stats()
         at = []
-        for number, _ in enumerate(train_steps(vae, make_optimizer(vae, cfg), some, 0, cfg)):
+        for number, _ in enumerate(train_steps(it.vae, it.opt, some, 0, cfg, update=it.update)):
             if number%50: continue
             wait_for(DEVICE)
             at.append(time.perf_counter())

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ROUNDS', 'BLOCK', 'groups_of', 'largest_sets', 'boxes_of', 'dense_frames', 'dense_entries', 'pick', 'dense_posterior',
-           'rank_among', 'dense_labels', 'squared', 'dense_reading', 'dense_shifts', 'dense_drawing', 'dense_there',
+           'rank_among', 'dense_labels', 'dense_reading', 'anchors', 'shifts', 'dense_drawing', 'painted',
            'dense_logits']
 
 # %% ../../nbs/code/02_dense.ipynb #imports
@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import GRID, N_COLORS
-from .codebook import N_CELLS, TIED, distortions
-from .labels import COLOR_STEP, SHARP, STEP, WINDOW, Line, ObjectCode
+from .codebook import N_CELLS, cheapest, distortions, parity_of
+from .labels import COLOR_STEP, SHARP, STEP, Line, ObjectCode, labels_along, labels_around, lone_colors
+from .labels import more_than, squared
 
 # %% ../../nbs/code/02_dense.ipynb #groups-on-gpu
 try:
@@ -113,7 +114,7 @@ def dense_frames(
     source = GRID*row.clamp(0, GRID - 1)[..., None] + column.clamp(0, GRID - 1)[:, :, None]
     inside = ((row >= 0) & (row < GRID))[..., None] & ((column >= 0) & (column < GRID))[:, :, None]
     picture = cells.float().gather(2, source.flatten(2))
-    return picture*inside.flatten(2), 2*(height%2 == 0).long() + (width%2 == 0).long()
+    return picture*inside.flatten(2), parity_of(height, width)
 
 @torch.no_grad()
 def dense_entries(
@@ -125,9 +126,8 @@ def dense_entries(
     "The entry of least cost for each place."
     frames, parity = dense_frames(cells, box)
     cost = distortions(frames.flatten(0, 1), code.codebook.logits())
-    price = code.rate_weight*code.beta*line.prob.log()
-    cost = (TIED*(cost.unflatten(0, parity.shape) - price)).round()
-    return torch.where(parity[:, :, None] == code.codebook.parity(), cost, torch.inf).argmin(2)
+    cost = cost.unflatten(0, parity.shape) + code.price(line)
+    return cheapest(torch.where(parity[:, :, None] == code.codebook.parity(), cost, torch.inf))
 
 # %% ../../nbs/code/02_dense.ipynb #dense-posterior
 def pick(
@@ -195,23 +195,14 @@ def dense_labels(
     place:Tensor,     # Of the entries, (k, entries), from code.line()
 )->tuple:             # color 0-8 and entry, int64 (n, k, 13), and whether there is such a label
     "The labels that stand nearest to each number."
-    colors, order, device = N_COLORS - 1, code.codebook.order, look.device
-    center = torch.arange(colors, device=device) - (colors - 1)/2
-    along = (center[:, None] + place[:, None, order].double()).flatten(1)
-    packed = torch.arange(len(place), device=device) >= code.spare
+    along = labels_along(code, place)
+    packed = torch.arange(len(place), device=look.device) >= code.spare
     limit = torch.where(packed, 40., .5).double()
     at = (look.double()/code.span).maximum(-limit).minimum(limit)
     label = rank_among((along[:, 1:] + along[:, :-1])/2, at)
-    label = label[:, :, None] + torch.arange(-WINDOW, WINDOW + 1, device=device)
-    known = (label >= 0) & (label < along.shape[1])
-    label = label.clamp(0, along.shape[1] - 1)
-    color = label//len(order)
-    entry = order[label - color*len(order)]
-    return color, entry, known & ((color == colors//2) | packed[:, None])
+    return labels_around(code, label, packed)
 
 # %% ../../nbs/code/02_dense.ipynb #dense-reading
-def squared(apart): return apart.square().clamp(max=1e30)  # a number that is far away stays finite
-
 def dense_reading(
     code:ObjectCode,
     z:Tensor,         # (n, D)
@@ -227,24 +218,28 @@ def dense_reading(
     is_color = color[..., None] == torch.arange(N_COLORS - 1, device=z.device)
     colors = (is_color*prob[..., None]).sum(2)
     if code.spare:
-        mean = COLOR_STEP*(torch.arange(1, N_COLORS, device=z.device) - N_COLORS/2)
-        apart = (z[:, -code.spare:, None] - mean)/code.color_sd()[:, None]
-        colors = torch.cat([(-squared(apart)/2).softmax(2), colors[:, code.spare:]], 1)
+        lone = lone_colors(z[:, -code.spare:], code.color_sd())
+        colors = torch.cat([lone, colors[:, code.spare:]], 1)
     return prob, entry, (prob*place_sd).sum(2), colors
 
 # %% ../../nbs/code/02_dense.ipynb #dense-drawing
-def dense_shifts(
-    place:Tensor,     # Row or column numbers, (n, k)
-    place_sd:Tensor,  # (n, k)
-    even:Tensor,      # Of each parity, whether the frame is even in this direction, int64 (4,)
-    moves:Tensor,     # (16, 256)
-)->Tensor:            # (n, k, 4, 16, 16)
-    "Probability that a line of the frame comes to lie on a line of the grid, for each parity."
+def anchors() -> Tensor:  # (16, 256)
+    "For the row on which the center of a frame comes to lie: which row of the grid shows which row of the frame."
+    at = torch.arange(GRID)
+    return torch.stack([(at[:, None] == at - GRID//2 + a).float() for a in range(GRID)]).flatten(1)
+
+def shifts(
+    place:Tensor,     # Row or column numbers, (...)
+    place_sd:Tensor,  # (...)
+    even:Tensor,      # Whether the frame is even in this direction, int64 (...)
+    moves:Tensor,     # (16, 256), from anchors()
+)->Tensor:            # (..., 16, 16)
+    "Probability that a line of the frame comes to lie on a line of the grid."
     middle = torch.arange(GRID, device=place.device) - (GRID - 1)/2
-    center = STEP*(middle - even[:, None]/2)
-    apart = (place[:, :, None, None] - center)/place_sd[:, :, None, None]
-    anchor = (-squared(apart)/2).softmax(3)
-    return (anchor @ moves).unflatten(3, (GRID, GRID))
+    center = STEP*(middle - even[..., None]/2)
+    apart = (place[..., None] - center)/place_sd[..., None]
+    anchor = (-squared(apart)/2).softmax(-1)
+    return (anchor @ moves).unflatten(-1, (GRID, GRID))
 
 def dense_drawing(
     code:ObjectCode,
@@ -260,22 +255,22 @@ def dense_drawing(
     weight = prob[:, :, None]*(code.codebook.parity()[entry][:, :, None] == parities[:, None])
     weight = weight*(weight.sum(3, keepdim=True) > 1e-4)
     picture = weight @ F.embedding(entry, code.codebook.logits().sigmoid())
-    down = dense_shifts(row, place_sd, parities//2, moves)
-    across = dense_shifts(column, place_sd, parities%2, moves)
+    down = shifts(row[:, :, None], place_sd[:, :, None], parities//2, moves)
+    across = shifts(column[:, :, None], place_sd[:, :, None], parities%2, moves)
     drawn = down @ picture.unflatten(3, (GRID, GRID)) @ across.mT
     return drawn.sum(2).clamp(0, 1).flatten(2)
 
 # %% ../../nbs/code/02_dense.ipynb #dense-logits
-def dense_there(
+def painted(
     code:ObjectCode,
-    z:Tensor,         # (n, D)
-)->Tensor:            # (n, k)
-    "Probability that a grid has more than so many objects, 0 where it is tiny."
-    sd = code.count_sd()
-    prior = code.count_logits.log_softmax(0) - sd.log()
-    at_most = (prior - squared((z[:, :1] - code.count_mean)/sd)/2).softmax(1).cumsum(1)
-    there = (1 - at_most[:, :-1]).clamp(min=0)
-    return there*(there > 1e-4)
+    background:Tensor,  # Probability that no object has a cell, (n, 1, 256)
+    cells:Tensor,       # Probability of each cell of each object, (n, k, 256)
+    color:Tensor,       # Of each color of it, (n, k, 9)
+)->Tensor:              # Logits, (n, 10, 16, 16)
+    "What is seen where objects share cells, with a small chance of any color everywhere."
+    share = torch.cat([background, color.mT @ cells], 1)
+    mix = code.log_background_mix.exp()/N_COLORS
+    return (share + mix*share.sum(1, keepdim=True)).log().unflatten(2, (GRID, GRID))
 
 def dense_logits(
     code:ObjectCode,
@@ -286,10 +281,10 @@ def dense_logits(
     row, column, look = z[:, 1:1 + 3*code.objects].unflatten(1, (code.objects, 3)).unbind(2)
     prob, entry, place_sd, color = dense_reading(code, z, look)
     drawn = dense_drawing(code, row, column, prob, entry, place_sd, moves)
-    cells = drawn*dense_there(code, z)[:, :, None]
+    there = more_than(code, z)
+    there = there*(there > 1e-4)  # as a list of objects leaves them out
+    cells = drawn*there[:, :, None]
     left = (1 - cells).clamp(min=1e-6)
-    background = left[:, :1]
+    background = left[:, :1]  # the gradient of a prod asks for zeros, and would make a GPU wait
     for k in range(1, code.objects): background = background*left[:, k:k + 1]
-    share = torch.cat([background, color.mT @ cells], 1)
-    mix = code.log_background_mix.exp()/N_COLORS
-    return (share + mix*share.sum(1, keepdim=True)).log().unflatten(2, (GRID, GRID))
+    return painted(code, background, cells, color)

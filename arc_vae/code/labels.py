@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['STEP', 'COLOR_STEP', 'COUNT_STEP', 'SHAPES', 'FAST', 'PLACE_CAP', 'LOOK_CAP', 'COUNT_CAP', 'FLOOR', 'WINDOW', 'SHARP',
-           'Axis', 'axes_of', 'ObjectCode', 'Line', 'more_than', 'labels_near', 'Reading', 'read', 'lone_colors']
+           'Axis', 'axes_of', 'ObjectCode', 'Line', 'squared', 'more_than', 'labels_along', 'labels_around',
+           'labels_near', 'Reading', 'read', 'lone_colors']
 
 # %% ../../nbs/code/01_labels.ipynb #imports
 from dataclasses import dataclass
@@ -97,6 +98,10 @@ class ObjectCode(nn.Module):
         look = LOOK_CAP*self.span[:, None]*prob*(FAST*self.look_width).sigmoid()
         return Line(prob, place, look, PLACE_CAP*STEP*(FAST*self.place_width).sigmoid())
 
+    def price(self, line):
+        "What each entry's rate counts when one is chosen, nats of distortion, (objects, entries)."
+        return -self.rate_weight*self.beta*line.prob.log()
+
     def count_sd(self): return COUNT_CAP*self.axes[0].step*(FAST*self.count_width).sigmoid()
     def color_sd(self): return PLACE_CAP*COLOR_STEP*(FAST*self.color_width).sigmoid()
 
@@ -109,6 +114,8 @@ class Line(NamedTuple):
     place_sd:Tensor  # Posterior standard deviation of row and column
 
 # %% ../../nbs/code/01_labels.ipynb #more-than
+def squared(apart): return apart.square().clamp(max=1e30)  # a number that is far away stays finite
+
 def more_than(
     code:ObjectCode,
     z:Tensor,         # (n, D)
@@ -116,13 +123,34 @@ def more_than(
     "Probability that a grid has more than k objects, for each k."
     sd = code.count_sd()
     prior = code.count_logits.log_softmax(0)
-    score = prior - sd.log() - ((z[:, :1] - code.count_mean)/sd).square().clamp(max=1e30)/2
+    score = prior - sd.log() - squared((z[:, :1] - code.count_mean)/sd)/2
     at_most = score.softmax(1).cumsum(1)
     return (1 - at_most[:, :-1]).clamp(min=0)
 
 # %% ../../nbs/code/01_labels.ipynb #labels-near
 WINDOW = 6   # labels to either side of z that reading considers
 SHARP = 2.   # how much more the best label counts than Bayes would have it
+
+def labels_along(
+    code:ObjectCode,
+    place:Tensor,     # Of the entries, (objects, entries), from code.line()
+)->Tensor:            # float64 (objects, 9*entries), in ascending order
+    "Where the labels of each object stand, in spans."
+    center = torch.arange(N_COLORS - 1, device=place.device) - (N_COLORS - 2)/2
+    return (center[:, None] + place[:, None, code.codebook.order].double()).flatten(1)
+
+def labels_around(
+    code:ObjectCode,
+    label:Tensor,     # Number of a label, int64 (...)
+    packed:Tensor,    # Whether its object has color and shape in one number, bool (...)
+)->tuple:             # color 0-8 and entry, int64 (..., 13) each, and whether there is such a label, bool (..., 13)
+    "A label and its neighbors; objects that are not packed have the middle color, and nothing beside."
+    colors, order = N_COLORS - 1, code.codebook.order
+    label = label[..., None] + torch.arange(-WINDOW, WINDOW + 1, device=label.device)
+    known = (label >= 0) & (label < colors*len(order))
+    label = label.clamp(0, colors*len(order) - 1)
+    color = label//len(order)
+    return color, order[label - color*len(order)], known & ((color == colors//2) | packed[..., None])
 
 @torch.no_grad()
 def labels_near(
@@ -132,20 +160,14 @@ def labels_near(
     place:Tensor,     # Of the entries, (objects, entries), from code.line()
 )->tuple:             # color 0-8 and entry, int64 (N, 13) each, and whether there is such a label, bool (N, 13)
     "The labels that stand nearest to each number."
-    colors, order = N_COLORS - 1, code.codebook.order
-    center = torch.arange(colors, device=look.device) - (colors - 1)/2
-    along = (center[:, None] + place[:, None, order].double()).flatten(1)  # of all labels of an object, in spans
+    along = labels_along(code, place)
     behind = 100.*torch.arange(len(place), device=look.device)[:, None]
     middle = ((along[:, 1:] + along[:, :-1])/2 + behind).flatten()
-    packed = slot >= code.spare  # the others have their shapes where the middle color would be, and nothing beside
+    packed = slot >= code.spare
     limit = torch.where(packed, 40., .5).double()
     at = (look.double()/code.span[slot]).clamp(-limit, limit) + 100.*slot
     label = torch.searchsorted(middle, at) - slot*(along.shape[1] - 1)
-    label = label[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=look.device)
-    known = (label >= 0) & (label < along.shape[1])
-    label = label.clamp(0, along.shape[1] - 1)
-    color = label.div(len(order), rounding_mode="floor")
-    return color, order[label%len(order)], known & ((color == colors//2) | packed[:, None])
+    return labels_around(code, label, packed)
 
 # %% ../../nbs/code/01_labels.ipynb #reading
 class Reading(NamedTuple):
@@ -175,20 +197,22 @@ def read(
     of = slot[:, None]*code.codebook.entries + entry
     prob, place, look_sd, place_sd = (t.flatten().gather(0, of.flatten()).view(of.shape) for t in line)
     mean = code.span[slot, None]*(color - N_COLORS/2 + 1 + place)
-    score = prob.log() - look_sd.log() - ((look[:, None] - mean)/look_sd).square().clamp(max=1e30)/2
+    score = prob.log() - look_sd.log() - squared((look[:, None] - mean)/look_sd)/2
     prob = (SHARP*score).masked_fill(~known, -torch.inf).softmax(1)
     colors = prob.new_zeros(len(at), N_COLORS - 1).scatter_add(1, color, prob)
     if code.spare:
-        lone = (slot < code.spare)[:, None]
-        colors = torch.where(lone, lone_colors(code, z, grid, slot), colors)
+        lone = slot.clamp(max=code.spare - 1)  # of others whatever the last says
+        value = z[:, -code.spare:].flatten().gather(0, grid*code.spare + lone)
+        said = lone_colors(value, code.color_sd().gather(0, lone))
+        colors = torch.where((slot < code.spare)[:, None], said, colors)
     there = there.flatten().index_select(0, at)
     return Reading(grid, slot, there, row, column, (prob*place_sd).sum(1), entry, prob, colors)
 
-def lone_colors(code, z, grid, slot):
-    "Probability of each color of the objects that have a number for it, (N, 9); of others whatever the last says."
-    slot = slot.clamp(max=code.spare - 1)
-    value = z[:, -code.spare:].flatten().gather(0, grid*code.spare + slot)
-    mean = COLOR_STEP*(torch.arange(1, N_COLORS, device=z.device) - N_COLORS/2)
-    sd = code.color_sd().gather(0, slot)[:, None]
-    apart = (value[:, None] - mean)/sd
-    return (-apart.square().clamp(max=1e30)/2).softmax(1)
+def lone_colors(
+    value:Tensor,  # Color numbers, (...)
+    sd:Tensor,     # Of each, (...)
+)->Tensor:         # (..., 9)
+    "Probability of each color of objects that have a number for it."
+    mean = COLOR_STEP*(torch.arange(1, N_COLORS, device=value.device) - N_COLORS/2)
+    apart = (value[..., None] - mean)/sd[..., None]
+    return (-squared(apart)/2).softmax(-1)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNLIKE', 'FITTED', 'NETWORKS', 'nearest_entry', 'fill', 'left_out', 'fixed_shapes', 'ObjectEncoder', 'draw',
-           'anchors', 'ObjectDecoder', 'fit_code', 'object_network', 'make_vae']
+           'ObjectDecoder', 'fit_code', 'object_network', 'make_vae']
 
 # %% ../../nbs/code/03_network.ipynb #imports
 import torch
@@ -15,10 +15,10 @@ from ..infra.files import expected_one_of
 from ..data import GRID, N_COLORS
 from ..corpus.objects import Objects, describe_objects, find_objects
 from ..model import VAE, ReferenceDecoder, ReferenceEncoder
-from .codebook import N_CELLS, TIED, distinct, fit_bases, framed_cells, frames_of, line_up
+from .codebook import N_CELLS, cheapest, distinct, fit_bases, framed_cells, frames_of, line_up
 from .codebook import orientation_keys
 from .labels import COLOR_STEP, FAST, STEP, Line, ObjectCode, Reading, read
-from .dense import dense_logits, dense_posterior
+from .dense import anchors, dense_logits, dense_posterior, painted, shifts
 
 # %% ../../nbs/code/03_network.ipynb #nearest-entry
 @torch.no_grad()
@@ -27,10 +27,10 @@ def nearest_entry(
     o:Objects,        # N objects
     line:Line,        # code.line()
 )->Tensor:            # int64 (N,)
-    "The entry of least cost for each object; of several that cost the same the first, however sums are rounded."
+    "The entry of least cost for each object."
     cell, parity = framed_cells(o)
     logits, entry_parity = code.codebook.logits(), code.codebook.parity()
-    price = -code.rate_weight*code.beta*line.prob.log()
+    price = code.price(line)
     order = o.owner.argsort(stable=True)
     cell = cell.index_select(0, order)
     parity_of_cell = parity.index_select(0, o.owner.index_select(0, order))
@@ -42,7 +42,7 @@ def nearest_entry(
         each = logits.index_select(0, entries)
         said = F.embedding_bag(cell[parity_of_cell == p], each.T.contiguous(), first, mode="sum")
         cost = F.softplus(each).sum(1) - said + price[:, entries].index_select(0, o.slot[objects])
-        entry[objects] = entries[(cost*TIED).round_().argmin(1)]
+        entry[objects] = entries[cheapest(cost)]
     return entry
 
 # %% ../../nbs/code/03_network.ipynb #fill
@@ -139,19 +139,11 @@ def draw(
     entry, first = r.entry.index_select(0, which)[live], live.sum(1).cumsum(0) - live.sum(1)
     pictures = code.codebook.logits().sigmoid()
     picture = F.embedding_bag(entry, pictures, first, per_sample_weights=weight[live], mode="sum")
-    def shift(place, half):  # (N, 16, 16): probability that a row of the frame comes to lie on a row of the grid
-        center = STEP*(torch.arange(GRID, device=place.device) - (GRID - 1)/2 - half[:, None]/2)
-        apart = (place.index_select(0, which)[:, None] - center)/r.place_sd.index_select(0, which)[:, None]
-        anchor = (-apart.square().clamp(max=1e30)/2).softmax(1)
-        return (anchor @ moves).view(-1, GRID, GRID)
+    def shift(place, even):
+        return shifts(place.index_select(0, which), r.place_sd.index_select(0, which), even, moves)
     cells = shift(r.row, even//2) @ picture.view(-1, GRID, GRID) @ shift(r.column, even%2).mT
     drawn = r.prob.new_zeros(len(r.prob), N_CELLS)
     return drawn.index_add(0, which, cells.flatten(1)).clamp(0, 1)
-
-def anchors() -> Tensor:  # (16, 256)
-    "For the row on which the center of a frame comes to lie: which row of the grid shows which row of the frame."
-    at = torch.arange(GRID)
-    return torch.stack([(at[:, None] == at - GRID//2 + a).float() for a in range(GRID)]).flatten(1)
 
 # %% ../../nbs/code/03_network.ipynb #objectdecoder
 class ObjectDecoder(nn.Module):
@@ -170,9 +162,7 @@ class ObjectDecoder(nn.Module):
         cells = z.new_zeros(n*k, N_CELLS).index_copy(0, at, drawn).view(n, k, N_CELLS)
         color = z.new_zeros(n*k, N_COLORS - 1).index_copy(0, at, r.color).view(n, k, N_COLORS - 1)
         background = (1 - cells).clamp(min=1e-6).prod(1, keepdim=True)
-        share = torch.cat([background, color.mT @ cells], 1)
-        mix = self.code.log_background_mix.exp()/N_COLORS
-        return (share + mix*share.sum(1, keepdim=True)).log().view(n, N_COLORS, GRID, GRID)
+        return painted(self.code, background, cells, color)
 
     @torch.no_grad()
     def decode_objects(self, z):
