@@ -17,7 +17,7 @@ from torch import Tensor
 
 import arc_vae
 from .infra.files import note_other_source, write_atomic, write_json
-from .infra.progress import Progress
+from .infra.logging import Progress
 from .infra.tracking import Tracker, check_mode
 from .infra.settings import pick_device
 from .infra.checkpoint import PHASES, START

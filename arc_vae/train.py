@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .infra.files import as_json, note_other_source, remove_temp_files
-from .infra.progress import Progress
+from .infra.logging import Progress
 from .infra.distributed import ProcessLost, all_reduce, all_reduce_gradients, cores, launch, rank, shard
 from .infra.distributed import world_size
 from .infra.tracking import Tracker, check_mode

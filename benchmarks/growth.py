@@ -51,7 +51,7 @@ def timed(do):
 
 def make(form, n, path):
     from arc_vae.corpus.writing import make_corpus, make_shards
-    from arc_vae.infra.progress import Progress
+    from arc_vae.infra.logging import Progress
     beat = Progress(f"{n:,} grids, {form}", lambda line: print(line, file=sys.stderr, flush=True), 10)
 
     def write():

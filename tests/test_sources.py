@@ -14,7 +14,7 @@ from widget_state import with_state
 
 NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 ORDER = (  # a module imports only what comes before it
-    "infra.files", "infra.progress", "infra.distributed", "infra.tracking", "infra.settings", "infra.checkpoint",
+    "infra.files", "infra.logging", "infra.distributed", "infra.tracking", "infra.settings", "infra.checkpoint",
     "infra.runs", "infra.tables", "infra.rows", "infra.random",
     "data", "corpus.generator", "corpus.writing", "corpus.entropy", "corpus.check", "corpus.arc", "corpus.objects",
     "corpus.formats",

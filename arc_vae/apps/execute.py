@@ -81,7 +81,7 @@ def showing_status(
     folder:str,     # Where the notebook can write its status to
 ):
     "On a terminal, show what the notebook has to say of its progress; elsewhere it prints a plain line now and then."
-    from arc_vae.infra.progress import STATUS
+    from arc_vae.infra.logging import STATUS
     os.environ.pop(STATUS, None)
     if not out.to.isatty():
         yield

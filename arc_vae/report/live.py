@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 from torch import Tensor
 
-from ..infra.progress import clock
+from ..infra.logging import clock
 from ..infra.checkpoint import STATES, CheckpointError, load_weights, read_checkpoint
 from ..infra.runs import find_corpus, read_log
 from ..data import PALETTE, load_corpus

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..infra.progress import clock
+from ..infra.logging import clock
 from ..infra.tracking import Tracker
 from ..infra.random import rng
 from ..data import GridCorpus, render_grids

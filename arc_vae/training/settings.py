@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..infra.files import DatasetError, did_you_mean, expected_one_of
-from ..infra.progress import Progress
+from ..infra.logging import Progress
 from ..infra.settings import ConfigError, as_type, check_limits, pick_device
 from ..infra.checkpoint import MAX_LATENT
 from ..infra.runs import CONFIG_SCHEMA, find_corpus, read_json
