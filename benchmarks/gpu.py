@@ -20,10 +20,10 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from measure import prepare, wait_for
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from arc_vae.apps.measure import prepare, wait_for
 from arc_vae.code import dense
 from arc_vae.code.network import make_vae
 from arc_vae.corpus.generator import make_grids

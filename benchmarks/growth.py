@@ -85,7 +85,7 @@ def read(form, n, path):
 
 def step_of_default(grids, steps=200):
     "Wall and CPU milliseconds of a training step of `default` on one thread, its batches from all over the corpus."
-    from arc_vae.apps.measure import prepare
+    from measure import prepare
     from arc_vae.train import train_steps
     from arc_vae.training.settings import make_config
     cfg = make_config("default", threads=1, device="cpu")

@@ -21,10 +21,10 @@ from pathlib import Path
 from statistics import mean, median, stdev
 
 import torch
+from measure import prepare, train_round
 import variants  # noqa: F401  registers its networks, which arc_vae.train must find
 
 from arc_vae import train
-from arc_vae.apps.measure import prepare, train_round
 from arc_vae.code.network import make_vae
 from arc_vae.infra.tables import markdown_table
 

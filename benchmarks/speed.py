@@ -29,10 +29,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from measure import Worker, alternate, grids_per_second, paired_ratio, prepare, serve, train_round, using_threads
 
 from arc_vae.corpus.generator import make_grids
-from arc_vae.apps.measure import prepare, train_round, using_threads
-from arc_vae.apps.bench import Worker, alternate, paired_ratio, serve, speed
 from arc_vae.apps.execute import KERNEL_ENVIRONMENT
 from arc_vae.data import load_corpus
 from arc_vae.training.settings import make_config
@@ -162,7 +161,7 @@ def measured_speeds(subjects, threads, file, rounds):
             call = f"answer({s.implementation!r}, {file!r}, {threads}, {s.augmented}, {s.workers})"
             workers.append(started(stack, s.name, call, s.environment))
         _, found = alternate(workers, rounds, say)
-    return {s.name: [speed(done["train"]) for done in results] for s, results in zip(subjects, found)}
+    return {s.name: [grids_per_second(done["train"]) for done in results] for s, results in zip(subjects, found)}
 
 
 def pair_cells(subject, speeds):

@@ -23,8 +23,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from measure import wait_for
 
-from arc_vae.apps.measure import wait_for
 from arc_vae.code.network import make_vae
 from arc_vae.data import load_corpus
 from arc_vae.infra.settings import pick_device

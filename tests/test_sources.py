@@ -24,7 +24,7 @@ ORDER = (  # a module imports only what comes before it
     "training.settings", "training.logging", "training.state", "train", "evaluate",
     "report.figures", "report.tables", "report.text", "report.compare", "report.page", "report.live",
     "report.latent_map", "latent_viz", "sample",
-    "apps.measure", "apps.bench", "apps.sweep", "apps.jobs", "apps.grid_view", "apps.map_view", "apps.sliders",
+    "apps.sweep", "apps.jobs", "apps.grid_view", "apps.map_view", "apps.sliders",
     "apps.state", "apps.edits", "apps.controls", "apps.atlas", "apps.explorer_figure", "apps.explorer", "apps.page",
     "apps.execute", "apps.launch", "apps.export", "apps.listing", "apps.stages", "apps.cli", "apps.estimator")
 EXPLORER = (*ORDER[ORDER.index("apps.grid_view"):ORDER.index("apps.page") + 1], "apps.launch")

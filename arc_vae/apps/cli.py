@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['main', 'train', 'evaluate', 'sample', 'run', 'one_of_many', 'sweep', 'list_runs', 'list_settings', 'verify_run',
-           'export_command', 'compare_runs', 'bench_subjects', 'explore', 'corpus', 'corpus_make', 'corpus_check',
-           'corpus_convert']
+           'export_command', 'compare_runs', 'explore', 'corpus', 'corpus_make', 'corpus_check', 'corpus_convert']
 
 # %% ../../nbs/apps/08_cli.ipynb #imports
 import json, os, signal, sys
@@ -14,7 +13,7 @@ from pathlib import Path
 import click
 
 import arc_vae
-from .execute import KERNEL_ENVIRONMENT, existing_run, run_path
+from .execute import existing_run, run_path
 from .stages import OneOf, all_settings, changes_from, check_choices, config_from, evaluate_stage
 from .stages import one_after_another, parse_numbers, prepare_run, run_sweep, sample_stage
 from .stages import side_by_side, train_and_evaluate, train_stage
@@ -223,33 +222,6 @@ def compare_runs(names):
     "Print evaluated runs side by side; differences from the first with 95 % intervals, grid by grid."
     from arc_vae.report.compare import compare
     click.echo(compare([existing_run(name) for name in names]))
-
-# %% ../../nbs/apps/08_cli.ipynb #bench-subjects
-@main.command("bench")
-@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
-@click.option("--corpus", default="", help="A corpus .npz.  [default: 8,000 generated grids]")
-@click.option("--steps", default=15, show_default=True, type=click.IntRange(1), help="Of training, a round.")
-@click.option("--rounds", default=8, show_default=True, type=click.IntRange(1), help="Of every subject, in turns.")
-@click.option("--json", "in_json", is_flag=True, help="Print JSON instead of a table.")
-def bench_subjects(subjects, corpus, steps, rounds, in_json):
-    """Measure how fast presets train and evaluate, in turns; the first is compared with each of the others.
-
-    \b
-    arc-vae bench                                   default and reference
-    arc-vae bench default default,threads=2         one setting changed
-    """
-    from arc_vae.corpus.generator import make_grids
-    from arc_vae.apps.measure import candidate_config
-    from arc_vae.apps.bench import bench, bench_table
-    from arc_vae.infra.files import as_json
-    from arc_vae.data import load_corpus
-    subjects = list(subjects) or ["default", "reference"]
-    for subject in subjects:
-        candidate_config(subject)  # what cannot be is said before a corpus is read
-    grids = load_corpus(os.path.expanduser(corpus)).train if corpus else make_grids(8_000)[0]
-    environment = {name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()}
-    result = bench(subjects, grids, steps, rounds, environment, say=lambda line: click.echo(line, err=True))
-    click.echo(as_json(result, indent=1) if in_json else bench_table(result))
 
 # %% ../../nbs/apps/08_cli.ipynb #explore
 def _explored(source, name):
