@@ -7,7 +7,9 @@
 import json
 import sys
 from pathlib import Path
-from statistics import mean, stdev
+
+from arc_vae.infra.tables import markdown_table
+from arc_vae.metrics.labels import LABELS, format_spread
 
 HERE = Path(__file__).parent
 BASELINES = ("test", "baselines")
@@ -23,23 +25,24 @@ RUNS = {  # what the tables call them -> files, and the part of metrics.json
     "`default`, other corpus": ("simplified-seed*.json", ("test",)),
     "all black, other corpus": ("simplified-seed0.json", (*BASELINES, "all_background"))}
 SHORT = ("`default`", "`long`", "`long`, 13 numbers", "nearest training grid", "all black")
-SHARE, NATS = "{:.2f} %", "{:.2f}"
 
 
-def percent(key): return lambda t: 100*t[key]
-def equivariance(name): return lambda t: 100*t["operators"][name]["equivariance"]
+def metric(key, decimals=None):
+    "A column of a metric: heading, value in a part of metrics.json, unit, decimals."
+    label = LABELS[key]
+    return label.name, lambda part: part[key], label.unit, label.decimals if decimals is None else decimals
 
 
-COLUMNS = {  # heading -> a figure of that part, its form
-    "cells": (percent("pixel_accuracy"), SHARE), "skill": (lambda t: t["skill"], "{:z.3f}"),
-    "colored cells": (percent("foreground_accuracy"), "{:.1f} %"),
-    "whole objects": (percent("object_recall"), "{:.1f} %"),
-    "exact grids": (percent("exact_match"), "{:.1f} %"), "distortion": (lambda t: t["distortion"], NATS),
-    "rate": (lambda t: t["rate"], NATS), "D + 2R": (lambda t: t["distortion"] + 2*t["rate"], NATS),
-    "elbo": (lambda t: t["elbo"], NATS), "active units": (lambda t: t["active_units"], "{:g}"),
-    "moves": (equivariance("right"), "{:.1f} %"), "turns": (equivariance("quarter_turn_by_code"), "{:.1f} %"),
-    "cells changed by noise .02": (lambda t: t["noise"]["0.02"], "{:.1f}")}
-FEW = ("cells", "colored cells", "exact grids", "D + 2R", "moves", "turns")
+def operator(heading, name): return heading, lambda part: part["operators"][name]["equivariance"], "share", 1
+
+
+OBJECTIVE = ("D + 2R", lambda part: part["distortion"] + 2*part["rate"], "nats", 2)
+MOVES, TURNS = operator("moves", "right"), operator("turns", "quarter_turn_by_code")
+NOISE = ("cells changed by noise .02", lambda part: part["noise"]["0.02"], "nats", 1)
+CELLS, COLORED, EXACT = metric("pixel_accuracy"), metric("foreground_accuracy", 1), metric("exact_match", 1)
+FEW = (CELLS, COLORED, EXACT, OBJECTIVE, MOVES, TURNS)
+COLUMNS = (CELLS, metric("skill"), COLORED, metric("object_recall", 1), EXACT, metric("distortion"), metric("rate"),
+           OBJECTIVE, metric("elbo"), metric("active_units"), MOVES, TURNS, NOISE)
 
 
 def read(pattern, keys):
@@ -52,23 +55,20 @@ def read(pattern, keys):
     return found
 
 
-def cell(parts, figure, form):
+def cell(parts, figure, unit, decimals):
     "Mean and standard deviation over seeds; empty where a part has no such figure."
-    try: values = [figure(p) for p in parts]
+    try: return format_spread([figure(part) for part in parts], unit, decimals)
     except KeyError: return ""
-    number, unit = form.replace(" %", ""), " %" if "%" in form else ""
-    spread = f" ± {number.format(stdev(values))}" if len(values) > 1 and stdev(values) else ""
-    return number.format(mean(values)) + spread + unit
 
 
-def table(runs=tuple(RUNS), columns=tuple(COLUMNS)):
+def table(runs=tuple(RUNS), columns=COLUMNS):
     "One line a run, in markdown."
-    lines = ["| | seeds | " + " | ".join(columns) + " |", "|---"*(len(columns) + 2) + "|"]
+    rows = [["", "seeds", *(heading for heading, *_ in columns)]]
     for name in runs:
         if not (parts := read(*RUNS[name])): continue
         seeds = len(parts) if "distortion" in parts[0] and "black" not in name else ""
-        lines.append(f"| {name} | {seeds} | " + " | ".join(cell(parts, *COLUMNS[c]) for c in columns) + " |")
-    return "\n".join(lines)
+        rows.append([name, str(seeds), *(cell(parts, *column) for _, *column in columns)])
+    return markdown_table(rows)
 
 
 def keep(run_dir, name):

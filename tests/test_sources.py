@@ -19,7 +19,7 @@ ORDER = (  # a module imports only what comes before it
     "data", "corpus.generator", "corpus.writing", "corpus.entropy", "corpus.check", "corpus.arc", "corpus.objects",
     "corpus.formats",
     "model", "code.codebook", "code.labels", "code.dense", "code.network", "code.operators", "code.pretrained",
-    "metrics.accuracy", "metrics.likelihood", "metrics.baselines", "metrics.disentanglement",
+    "metrics.labels", "metrics.accuracy", "metrics.likelihood", "metrics.baselines", "metrics.disentanglement",
     "metrics.object_errors", "metrics.novelty", "metrics.operators", "metrics.split",
     "training.settings", "training.logging", "training.state", "train", "evaluate",
     "report.figures", "report.tables", "report.text", "report.compare", "report.page", "report.live",
