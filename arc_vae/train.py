@@ -159,7 +159,6 @@ def fit(
     track=None,          # A started Tracker, or nothing
     say=print,           # Told one line an epoch
     resume:bool=False,   # Go on from last.pth
-    watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
     "Train into run_dir; Diverged where numbers explode, Interrupted by a signal, ProcessLost where another is gone."
     run_dir, device, writes = Path(run_dir), pick_device(cfg.device), rank() == 0
@@ -196,7 +195,6 @@ def fit(
                 write_status(run_dir, state, "interrupted")
                 say(epoch_line(record))
                 if track: track_epoch(track, record, measured, state.vae, corpus, cfg)
-                if watch: watch()
                 if stop: break
         return write_status(run_dir, state, "early_stopped" if stop else "completed")
     except BaseException as error:
@@ -222,13 +220,12 @@ def fit_tracked(
     run_dir,             # Folder of the run
     say=print,           # Told what happens
     resume:bool=False,   # Go on from last.pth
-    watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
     "The loop, with Weights & Biases beside it."
     folder = Path(run_dir)/"checkpoints"
     mode = cfg.wandb if rank() == 0 else "disabled"
     with Tracker(run_dir, config, mode, job="train", run_id=config["wandb_id"]) as track:
-        summary = fit(cfg, corpus, run_dir, track, say, resume, watch)
+        summary = fit(cfg, corpus, run_dir, track, say, resume)
         facts = _artifact_facts(cfg, corpus, run_dir, summary)
         for name, file in dict(vae="vae_best", encoder="encoder", decoder="decoder").items():
             track.artifact(name, [folder/f"{file}.pth"], ["best", "latest"], facts)
@@ -258,11 +255,10 @@ def _has_kept(run_dir):
     kept = [run_dir/"log.jsonl"] + [run_dir/"checkpoints"/name for name in STATES]
     return any(path.exists() and path.stat().st_size for path in kept)
 
-def _train_together(cfg, corpus, run_dir, say, resume, watch):
+def _train_together(cfg, corpus, run_dir, say, resume):
     "Train in several processes; what training.json holds."
     def tell(line):
         say(line)
-        if watch and line.startswith("epoch "): watch()
     settings = as_json(asdict(cfg) | dict(corpus=corpus.path))
     launch(cfg.processes, "arc_vae.train.train_worker", str(run_dir), settings, str(resume), say=tell)
     return read_json(run_dir/"training.json")
@@ -272,7 +268,6 @@ def train(
     run_dir,             # Folder of the run; nothing else may live there
     say=print,           # Told what happens, in lines of text
     resume:bool=False,   # Go on with the run that lives there
-    watch=None,          # Called after each epoch
 )->dict:                 # What training.json holds
     "Corpus, run folder, tracking, loop; DatasetError, RunError, ConfigError, CheckpointError, Diverged and JobError."
     run_dir = Path(run_dir).expanduser().resolve()
@@ -293,8 +288,8 @@ def train(
         for folder in (run_dir, run_dir/"checkpoints"): remove_temp_files(folder)
         resume = resume and _has_kept(run_dir)
         print_run_header(cfg, config, run_dir, resume, say)
-        if cfg.processes == 1: summary = fit_tracked(cfg, config, corpus, run_dir, say, resume, watch)
-    if cfg.processes > 1: summary = _train_together(cfg, corpus, run_dir, say, resume, watch)  # each holds it itself
+        if cfg.processes == 1: summary = fit_tracked(cfg, config, corpus, run_dir, say, resume)
+    if cfg.processes > 1: summary = _train_together(cfg, corpus, run_dir, say, resume)  # each holds it itself
     minutes = summary["seconds"]/60
     say(f"{summary['status']} after {summary['epochs']} epochs and {minutes:.1f} minutes; "
         f"the best epoch was {summary['best_epoch']}")

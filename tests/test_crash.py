@@ -107,9 +107,6 @@ def test_one_process_a_run(alone):
     run.communicate(timeout=300)
     assert run.returncode == 0
     the_same(alone, alone.parent/"shared")
-    verified = command("arc-vae", "verify", "--run", "shared", cwd=alone.parents[1])
-    assert verified.returncode == 0, verified.stdout
-    assert verified.stdout.count("whole") == 8, verified.stdout
 
 
 MOMENTS = dict(  # name -> whether it has come, given the process and the folder of its run

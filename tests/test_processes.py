@@ -5,7 +5,6 @@ straight from Python.
 """
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import time
 import psutil
 import pytest
 import torch
-from conftest import BIN, ROOT, command
+from conftest import ROOT
 from crashing import everything_opens
 
 SETTINGS = dict(n_corpus=1000, batch_size=50, epochs=3, threads=1, save_minutes=0, wandb="disabled")
@@ -151,18 +150,6 @@ def test_no_process_outlives_its_starter(tmp_path):
     process.wait()
     assert still_alive(ranks.values(), 60) == []
     goes_on(run, 8, lambda: ended(job(run)))
-
-
-def test_from_the_command_line_through_papermill(tmp_path):
-    run = tmp_path/"outputs"/"a"
-    words = [BIN/"arc-vae", "train", "--preset", "tiny", "--processes", "2", "--run", "a"]
-    for key, value in (SETTINGS | dict(epochs=8)).items(): words += ["--set", f"{key}={value}"]
-    process = started(words, cwd=tmp_path)
-    ranks = in_its_second_epoch(process, run)
-    process.send_signal(signal.SIGTERM)
-    assert "the state is saved, --resume goes on from here" in ended(process, 143)
-    assert still_alive(ranks.values(), 30) == []
-    goes_on(run, 8, lambda: command("arc-vae", "train", "--resume", "a", cwd=tmp_path).stdout)
 
 
 def test_what_goes_wrong_inside_is_said_outside(tmp_path):

@@ -22,7 +22,7 @@ ORDER = (  # a module imports only what comes before it
     "metrics.labels", "metrics.accuracy", "metrics.likelihood", "metrics.baselines", "metrics.disentanglement",
     "metrics.object_errors", "metrics.novelty", "metrics.operators", "metrics.split",
     "training.settings", "training.logging", "training.state", "train", "evaluate",
-    "report.figures", "report.tables", "report.text", "report.compare", "report.page", "report.live",
+    "report.figures", "report.tables", "report.text", "report.compare", "report.page",
     "report.latent_map", "latent_viz", "sample",
     "apps.sweep", "apps.jobs", "apps.grid_view", "apps.map_view", "apps.sliders",
     "apps.state", "apps.edits", "apps.controls", "apps.atlas", "apps.explorer_figure", "apps.explorer", "apps.page",
