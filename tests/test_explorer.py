@@ -130,27 +130,6 @@ def test_the_map_has_four_colorings(explorer):
     assert len(colorings) == 4
 
 
-def test_a_selection_is_filtered_and_shown(explorer, e):
-    panel = explorer.map
-    wrong = (e["pred"] != e["x"]).sum((1, 2))
-    panel.view.set_state(dict(chosen=list(range(40))))
-    numbers = [thumb["number"] for thumb in panel.sheet.thumbs]
-    assert wrong[numbers].tolist() == sorted(wrong[:40].tolist(), reverse=True)[:24]
-    assert panel.sheet.thumbs[0]["grid"] == e["x"][numbers[0]].tolist()
-    panel.above.value = 0
-    shown = np.frombuffer(panel.view.shown, np.uint8).astype(bool)
-    assert np.array_equal(shown, wrong > 0)
-    assert panel.view.chosen == (wrong[:40] > 0).nonzero()[0].tolist()
-    panel.color.value = 3
-    panel.choose_near()
-    has_both = (e["x"] == 3).any((1, 2)) & (wrong > 0)
-    assert set(panel.view.chosen) <= set(has_both.nonzero()[0].tolist())
-    assert len(panel.view.chosen) == min(24, has_both.sum()) > 0
-    i = panel.sheet.thumbs[0]["number"]
-    panel.sheet._handle_custom_msg(dict(picked=i), [])
-    assert explorer.original.caption == f"original: test grid #{i}"
-
-
 def test_the_line_from_a_to_b(explorer, e):
     click(explorer, 1)
     explorer.line.buttons["A"].click()
@@ -258,13 +237,6 @@ def test_the_same_clicks_bring_the_same_places(evaluated):
             explorer.buttons[name].click()
         return explorer.history
     assert places(1) == places(1) != places(2)
-
-
-def test_it_leaves_a_picture_where_it_is_dead(explorer):
-    click(explorer, 0)
-    data, _ = explorer._repr_mimebundle_()
-    assert data["image/png"][:4] == b"\x89PNG"
-    assert "application/vnd.jupyter.widget-view+json" in data
 
 
 def remove(path): path.unlink()

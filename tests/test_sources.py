@@ -24,8 +24,9 @@ ORDER = (  # a module imports only what comes before it
     "training.settings", "training.logging", "training.state", "train", "evaluate",
     "report.figures", "report.tables", "report.text", "report.compare", "report.page",
     "report.latent_map", "latent_viz", "sample",
-    "apps.sweep", "apps.jobs", "apps.grid_view", "apps.map_view", "apps.sliders",
-    "apps.state", "apps.edits", "apps.controls", "apps.atlas", "apps.explorer_figure", "apps.explorer", "apps.page",
+    "apps.sweep", "apps.jobs",
+    "apps.grid_view", "apps.map_view", "apps.sliders", "apps.state", "apps.edits", "apps.controls", "apps.atlas",
+    "apps.explorer", "apps.page",
     "apps.execute", "apps.launch", "apps.export", "apps.listing", "apps.stages", "apps.cli", "apps.estimator")
 EXPLORER = (*ORDER[ORDER.index("apps.grid_view"):ORDER.index("apps.page") + 1], "apps.launch")
 STORY = ("00_data", "01_model", "02_train", "03_evaluate", "04_latent_viz", "05_sample")

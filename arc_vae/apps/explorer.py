@@ -6,7 +6,6 @@
 __all__ = ['Explorer', 'explore']
 
 # %% ../../nbs/apps/05_explorer.ipynb #imports
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from .edits import reshape_object, turn_grid, unite
 from .controls import GRID_BUTTONS, OBJECT_BUTTONS, Board, Line, button, edit_buttons, in_a_column
 from .controls import in_a_row
 from .atlas import Atlas, MapPanel, atlas_of_model, atlas_of_run
-from .explorer_figure import figure_explorer
 
 # %% ../../nbs/apps/05_explorer.ipynb #explorer
 _EDITS = dict(
@@ -71,14 +69,7 @@ class Explorer:
         self.go(self._state_of_grid(first))
         self.history.append(self.state)
 
-    def _repr_mimebundle_(self, **kw):
-        "The widget, and the picture for where it is dead."
-        png = io.BytesIO()
-        figure_explorer(self).savefig(png, format="png", dpi=80)
-        bundle = self.widget._repr_mimebundle_(**kw)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        text = f"Explorer({self.base.name or 'free'})"
-        return data | {"image/png": png.getvalue(), "text/plain": text}, metadata
+    def _repr_mimebundle_(self, **kw): return self.widget._repr_mimebundle_(**kw)
 
     # what it is made of
 
@@ -124,7 +115,6 @@ class Explorer:
             self.map.widget,
             self.board.widget,
             in_a_column(self.line.widget, export, basis=400, most=900),
-            self.map.selection,
         ]
         page = in_a_row(*parts, align_items="flex-start", grid_gap="12px 16px")
         return w.VBox([top, page], layout=dict(grid_gap="8px", overflow="visible"))

@@ -23,15 +23,6 @@ function sheetOf(points, size) { // from coordinates to pixels of the whole map
   return (x, y) => [pad[0] + (x - low[0])*scale, size - pad[1] - (y - low[1])*scale];
 }
 
-function isInside(x, y, line) { // whether a closed line goes around a point
-  let inside = false;
-  line.forEach(([x1, y1], i) => {
-    const [x2, y2] = line[(i + 1)%line.length];
-    if ((y1 > y) !== (y2 > y) && x < x1 + (y - y1)/(y2 - y1)*(x2 - x1)) inside = !inside;
-  });
-  return inside;
-}
-
 function makeTip(model, el) {
   const tip = append(el, "div", { className: "arc-tip" });
   const canvas = append(tip, "canvas", { width: 128, height: 128, hidden: true });
@@ -52,8 +43,7 @@ function makeTip(model, el) {
 function render({ model, el }) {
   const size = model.get("size"), sharp = window.devicePixelRatio || 1;
   const canvas = append(el, "canvas", { className: "arc-canvas", width: size*sharp, height: size*sharp, tabIndex: 0,
-    title: "A click takes the nearest grid, then the wheel zooms and dragging moves; with Shift one draws around " +
-      "those to select. Keys: arrows, Enter, + - 0, Escape selects none" });
+    title: "A click takes the nearest grid, then the wheel zooms and dragging moves. Keys: arrows, Enter, + - 0" });
   const caption = append(el, "div", { className: "arc-caption" });
   const legend = append(el, "div", { className: "arc-legend" }), showTip = makeTip(model, el);
   const pen = canvas.getContext("2d"), cloud = document.createElement("canvas");
@@ -72,13 +62,12 @@ function render({ model, el }) {
   };
   document.body.addEventListener("keydown", keepKeys);
   const view = { zoom: 1, left: 0, top: 0 }; // of the whole map, in its pixels
-  let points, shown, onSheet, near = -1, pulled = null, asked = -1, rest = 0;
+  let points, onSheet, near = -1, pulled = null, asked = -1, rest = 0;
   const toPixel = (x, y) => {
     const [u, v] = onSheet(x, y);
     return [u*view.zoom + view.left, v*view.zoom + view.top];
   };
   const pixelOf = i => toPixel(points[2*i], points[2*i + 1]);
-  const isShown = i => !shown.length || shown[i];
 
   function lay() {
     points = new Float32Array(bytesOf(model, "points"));
@@ -101,26 +90,15 @@ function render({ model, el }) {
 
   function scatter() {
     const color = new Uint8Array(bytesOf(model, "colors")), ink = cloud.getContext("2d");
-    const chosen = new Set(model.get("chosen"));
-    shown = new Uint8Array(bytesOf(model, "shown"));
-    if (near >= 0 && !isShown(near)) near = -1;
     ink.fillStyle = `rgb(${DARK},${DARK},${DARK})`;
     ink.fillRect(0, 0, size, size);
     const side = Math.max(2, Math.min(6, 200/Math.sqrt(points.length/2)))*Math.min(3, Math.sqrt(view.zoom));
-    const fill = (i, width, style) => {
+    for (let i = 0; i < points.length/2; i++) {
       const [x, y] = pixelOf(i);
-      if (x < -side || y < -side || x > size + side || y > size + side) return;
-      ink.fillStyle = style;
-      ink.fillRect(x - width/2, y - width/2, width, width);
-    };
-    const numbers = [...Array(points.length/2).keys()];
-    const mixed = (i, share, k = 3*i, dark = (1 - share)*DARK) =>
-      `rgb(${share*color[k] + dark},${share*color[k + 1] + dark},${share*color[k + 2] + dark})`;
-    // dimmed, what surrounds the chosen, shown: each on top of those before
-    for (const i of numbers) if (!isShown(i)) fill(i, side, mixed(i, .15));
-    for (const i of chosen) fill(i, side + Math.max(2, side/2), "#fff");
-    for (const i of numbers) if (isShown(i)) fill(i, side, mixed(i, 1));
-    canvas.dataset.chosen = chosen.size;
+      if (x < -side || y < -side || x > size + side || y > size + side) continue;
+      ink.fillStyle = `rgb(${color.slice(3*i, 3*i + 3)})`;
+      ink.fillRect(x - side/2, y - side/2, side, side);
+    }
     draw();
   }
 
@@ -149,32 +127,12 @@ function render({ model, el }) {
       ring(x, y, 8, "#000", 5);
       ring(x, y, 8, "#fff", 2.5);
     }
-    if (pulled && pulled.line) drawLine(pulled.line);
     caption.textContent = model.get("caption");
     canvas.setAttribute("aria-label", "map of grids: arrow keys go from one to the next, Enter takes it, " +
-      `plus and minus zoom, Escape selects none; ${caption.textContent}${near >= 0 ? `; marked: #${near}` : ""}`);
+      `plus and minus zoom; ${caption.textContent}${near >= 0 ? `; marked: #${near}` : ""}`);
     canvas.dataset.here = model.get("here").join(",");
     canvas.dataset.near = near;
     askFor(near);
-  }
-
-  function drawLine(line) {
-    pen.beginPath();
-    for (const [x, y] of line) pen.lineTo(x, y);
-    pen.closePath();
-    pen.lineWidth = 1.5;
-    pen.strokeStyle = "#fff";
-    pen.stroke();
-  }
-
-  function choose(numbers) {
-    model.set("chosen", numbers);
-    model.save_changes();
-  }
-
-  function chooseWithin(line) {
-    const numbers = [...Array(points.length/2).keys()];
-    choose(numbers.filter(i => isShown(i) && isInside(...pixelOf(i), line)));
   }
 
   function askFor(number) { // what lies behind a point, once one rests there
@@ -187,7 +145,6 @@ function render({ model, el }) {
   function nearest(px, py, allowed = () => true) {
     let best = -1, least = Infinity;
     for (let i = 0; i < points.length/2; i++) {
-      if (!isShown(i)) continue;
       const [x, y] = pixelOf(i), distance = (x - px)**2 + (y - py)**2;
       if (distance < least && allowed(x - px, y - py)) [best, least] = [i, distance];
     }
@@ -217,11 +174,8 @@ function render({ model, el }) {
     return [(event.clientX - box.left)/box.width*size, (event.clientY - box.top)/box.height*size];
   }
 
-  canvas.addEventListener("mousedown", event => { // with Shift a notebook would select cells
-    if (event.shiftKey) event.stopPropagation();
-  });
   canvas.addEventListener("pointerdown", event => {
-    pulled = { from: place(event), left: view.left, top: view.top, far: false, line: event.shiftKey && [place(event)] };
+    pulled = { from: place(event), left: view.left, top: view.top, far: false };
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", event => {
@@ -233,16 +187,12 @@ function render({ model, el }) {
     }
     const [dx, dy] = [x - pulled.from[0], y - pulled.from[1]];
     pulled.far ||= Math.hypot(dx, dy) > 4;
-    if (pulled.line) {
-      pulled.line.push([x, y]);
-      draw();
-    } else if (pulled.far) look(view.zoom, pulled.left + dx, pulled.top + dy);
+    if (pulled.far) look(view.zoom, pulled.left + dx, pulled.top + dy);
   });
   canvas.addEventListener("pointerup", event => {
     const done = pulled;
     pulled = null;
-    if (done && done.line) chooseWithin(done.line);
-    else if (done && !done.far) pick(nearest(...place(event)));
+    if (done && !done.far) pick(nearest(...place(event)));
   });
   canvas.addEventListener("pointercancel", () => { pulled = null; draw(); });
   canvas.addEventListener("pointerleave", () => { near = -1; draw(); });
@@ -259,13 +209,12 @@ function render({ model, el }) {
     else if (event.key === "+" || event.key === "=") zoomBy(1.5, ...focus);
     else if (event.key === "-") zoomBy(1/1.5, ...focus);
     else if (event.key === "0") look(1, 0, 0);
-    else if (event.key === "Escape") choose([]);
     else return;
     event.preventDefault();
     draw();
   });
   model.on("change:points", lay);
-  for (const name of ["colors", "shown", "chosen"]) model.on(`change:${name}`, scatter);
+  model.on("change:colors", scatter);
   model.on("change:legend", explain);
   model.on("change:tip", showTip);
   for (const name of ["here", "caption"]) model.on(`change:${name}`, draw);
