@@ -12,15 +12,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .infra.files import CONVERT, MAX_MEMBERS, READ_ERRORS, DatasetError, callers_level, convert_hint
-from .infra.files import file_sha256, found_instead, joined_sha256, read_member, shards_of, short_error
-from .infra.rows import ConcatRows, free_bytes
+from .infra.files import file_sha256, found_instead, read_member
 from .infra.random import deal_80_10_10
 
 # %% ../nbs/00_data.ipynb #x-grid-16-rows-and-columns-of-a-grid
@@ -136,19 +134,17 @@ def as_grids(
 @dataclass(frozen=True)
 class GridCorpus:
     "Three splits of grids and what is known about them."
-    path:str            # File or folder it came from
-    sha256:str          # Fingerprint as `sha256sum` prints it; of a folder, that of its shards' fingerprints in order
-    train:Tensor|ConcatRows # uint8 (N, 16, 16)
+    path:str            # File it came from
+    sha256:str          # Fingerprint as `sha256sum` prints it
+    train:Tensor        # uint8 (N, 16, 16)
     val:Tensor          # uint8 (N, 16, 16)
     test:Tensor         # uint8 (N, 16, 16)
     factors:dict        # Split -> int8 (N, objects, 7), what the generator drew; empty for a corpus from elsewhere
     notes:tuple=()      # What was skipped or assumed while reading, one sentence each
 
     def to(self, device):
-        "The same corpus on a device; a training split of more than half of what is free there stays where it is."
-        fits = len(self.train)*GRID*GRID <= free_bytes(device)/2
-        train = self.train.to(device) if fits else self.train
-        return replace(self, train=train, val=self.val.to(device), test=self.test.to(device))
+        "The same corpus on a device."
+        return replace(self, **{split: getattr(self, split).to(device) for split in SPLITS})
 
     def head(self, train=None, val=None, test=None):
         "The same corpus cut to the first grids of each split; None keeps all."
@@ -181,7 +177,7 @@ def _members(zf, path):
     if twice: raise DatasetError(f"{path}: member {twice[0]!r} is there twice")
     return [f[:-4] for f in files if f.endswith(".npy")]
 
-def _read_splits(zf, path, names, mapped):
+def _read_splits(zf, path, names):
     "split -> grids, either from three members or from `images`, and a note where the split is ours."
     gone = [s for s in SPLITS if s not in names]
     if len(gone) == len(SPLITS) and "images" in names:
@@ -193,14 +189,14 @@ def _read_splits(zf, path, names, mapped):
         hint = f"; rename {close[0]!r} to {gone[0]!r}" if close else ""
         raise DatasetError(f"{path}: member {gone[0]!r} is missing; expected train, val and test (or images), "
                            f"found {found}{hint}; {CONVERT}")
-    return {s: read_member(zf, s, "uint8", (GRID, GRID), s in mapped) for s in SPLITS}, []
+    return {s: read_member(zf, s, "uint8", (GRID, GRID)) for s in SPLITS}, []
 
-def _read_factors(zf, names, mapped):
+def _read_factors(zf, names):
     "split -> what the generator drew, for the splits of which the file tells it."
     factors = {}
     for split in SPLITS:
         name = f"{split}_factors"
-        if name in names: factors[split] = read_member(zf, name, "int8", (None, 7), name in mapped)
+        if name in names: factors[split] = read_member(zf, name, "int8", (None, 7))
     return factors
 
 # %% ../nbs/00_data.ipynb #check-values
@@ -233,18 +229,29 @@ def _unread_notes(names, used):
         else: notes.append(f"member {name!r} is not needed and was skipped")
     return notes
 
-# %% ../nbs/00_data.ipynb #load
-def _load(path, mapped, read):
-    "The corpus in one file; members named in `mapped` stay there where they are not compressed."
+# %% ../nbs/00_data.ipynb #load-corpus
+def _read_file(path):
+    "(fingerprint, split -> grids, split -> factors, notes) of an .npz; any of READ_ERRORS where it is none."
+    sha256 = file_sha256(path)
+    with zipfile.ZipFile(path) as zf:
+        names = _members(zf, path)
+        splits, notes = _read_splits(zf, path, names)
+        factors = _read_factors(zf, names)
+    used = (*MEMBERS, "images") if notes else MEMBERS  # a note says that the splits come from `images`
+    return sha256, splits, factors, (*notes, *_unread_notes(names, used))
+
+def load_corpus(
+    path,        # A corpus .npz
+)->GridCorpus:   # On the CPU
+    "Read and check a corpus; DatasetError names file, member, what was expected and what was found."
+    path = Path(path)
     try:
+        if not path.exists():
+            raise DatasetError(f"{path}: no such file; `arc-vae corpus make --out {shlex.quote(str(path))}` makes one")
         if not path.is_file():
             found = "a folder" if path.is_dir() else "something that is no file"
             raise DatasetError(f"{path}: expected an .npz file, found {found}")
-        sha256 = file_sha256(path, read)
-        with zipfile.ZipFile(path) as zf:
-            names = _members(zf, path)
-            splits, notes = _read_splits(zf, path, names, mapped)
-            factors = _read_factors(zf, names, mapped)
+        sha256, splits, factors, notes = _read_file(path)
     except DatasetError:
         raise
     except PermissionError:
@@ -255,68 +262,8 @@ def _load(path, mapped, read):
     for split, grids in splits.items():
         _check_values(grids, path, split)
     _check_lengths(factors, splits, path)
-    used = (*MEMBERS, "images") if notes else MEMBERS  # a note says that the splits come from `images`
-    notes = (*notes, *_unread_notes(names, used))
     tensors = {split: torch.from_numpy(np.ascontiguousarray(grids)) for split, grids in splits.items()}
     return GridCorpus(str(path), sha256, **tensors, factors=factors, notes=notes)
-
-# %% ../nbs/00_data.ipynb #load-corpus
-def _check_widths(split, shards):
-    "DatasetError where shards list another number of objects than the first one."
-    first = shards[0].factors[split].shape[1]
-    for shard in shards:
-        width = shard.factors[split].shape[1]
-        if width != first:
-            raise DatasetError(f"{shard.path}: member '{split}_factors': expected int8 (N, {first}, 7) "
-                               f"like {Path(shards[0].path).name}, found int8 (N, {width}, 7)")
-
-def _join(path, shards):
-    "One corpus of several; DatasetError where their factors do not fit together."
-    notes = list(dict.fromkeys(note for shard in shards for note in shard.notes))
-    factors = {}
-    for split in SPLITS:
-        have = [shard for shard in shards if split in shard.factors]
-        if not have: continue
-        _check_widths(split, have)
-        if len(have) == len(shards): factors[split] = np.concatenate([shard.factors[split] for shard in shards])
-        else: notes.append(f"member '{split}_factors' is in {len(have)} of {len(shards)} shards and was skipped")
-    sha256 = joined_sha256(shard.sha256 for shard in shards)
-    train = ConcatRows([shard.train for shard in shards])
-    val = torch.cat([shard.val for shard in shards])
-    test = torch.cat([shard.test for shard in shards])
-    return GridCorpus(str(path), sha256, train, val, test, factors, tuple(notes))
-
-def _files_of(path):
-    "The files of a corpus, shards in the order of their names; DatasetError where there are none."
-    if not path.exists():
-        raise DatasetError(f"{path}: no such file; `arc-vae corpus make --out {shlex.quote(str(path))}` makes one")
-    if not path.is_dir(): return [path]
-    files = shards_of(path)
-    if not files:
-        raise DatasetError(f"{path}: expected an .npz file or a folder of them, found a folder without any; {CONVERT}")
-    return files
-
-def load_corpus(
-    path,                        # A corpus .npz, or a folder of them
-    progress:Callable|None=None, # Called with (bytes looked at, bytes in all) after every few megabytes
-)->GridCorpus:                   # On the CPU
-    "Read and check a corpus; DatasetError names file, member, what was expected and what was found."
-    path = Path(path)
-    try:
-        files = _files_of(path)
-        total = sum(f.stat().st_size for f in files)
-    except PermissionError:
-        raise DatasetError(f"{path}: no permission to read it") from None
-    except OSError as e:
-        raise DatasetError(f"{path}: expected an .npz file or a folder of them, it cannot be looked at "
-                           f"({short_error(e)})") from None
-    done = 0
-    def read(n):
-        nonlocal done
-        done += n
-        if progress: progress(done, total)
-    if path.is_dir(): return _join(path, [_load(f, ("train",), read) for f in files])
-    return _load(path, MEMBERS, read)
 
 # %% ../nbs/00_data.ipynb #augment
 def symmetries(

@@ -1,4 +1,5 @@
 """Grids as others keep them: what has one meaning is converted to the same corpus, the rest is one line."""
+import hashlib
 import json
 import os
 
@@ -8,17 +9,51 @@ import torch
 from click.testing import CliRunner
 
 import arc_vae
-from arc_vae.corpus.generator import make_grids
+from arc_vae.corpus.check import corpus_report
+from arc_vae.corpus.generator import fresh_grids, make_grids
 from arc_vae.apps.cli import main
 from arc_vae.corpus.formats import as_splits, convert, split_of, unpad
 from arc_vae.infra.files import DatasetError
-from arc_vae.data import SPLITS, load_corpus
+from arc_vae.data import SPLITS, GridCorpus, load_corpus
 
 GRIDS = make_grids(60, seed=5)[0]
 PARTS = dict(train=GRIDS[:40], val=GRIDS[40:50], test=GRIDS[50:])
 
 
 def quiet(line): pass
+
+
+def test_the_published_grids():
+    "All published results stand on these: a faster generator must not move a cell."
+    digest = hashlib.sha256()
+    for array in make_grids(100_000):
+        digest.update(array.tobytes())
+    assert digest.hexdigest() == "6fbef3dc0bf1f049b10eda4998eaf7e0e52239e4883861f882f84ae5658cdf03"
+
+
+def test_fresh_grids_are_nobodys_training_data():
+    first, second = (fresh_grids(4_000, 0, epoch) for epoch in range(2))
+    known = {g.tobytes() for g in make_grids(4_000)[0]}
+    for fresh in (first, second):
+        share = np.mean([g.tobytes() in known for g in fresh])
+        assert share < .02, "copies by chance, as between two parts of a corpus"
+    assert (fresh_grids(2_500, 0, 1) == second[:2_500]).all()
+    assert (fresh_grids(4_000, 2**40, 0) != first).any((1, 2)).mean() > .98
+
+
+def test_copies_are_counted():
+    "Against a count by hand, on grids with many copies."
+    eight_cells = (np.arange(256).reshape(16, 16) < 8).astype(np.uint8)
+    g = np.random.default_rng(0).integers(2, size=(900, 16, 16), dtype=np.uint8)
+    g = torch.from_numpy(g*eight_cells)
+    corpus = GridCorpus("memory", "", g[:600], g[600:750], g[750:], {})
+    report = corpus_report(corpus)
+    distinct = {s: {x.numpy().tobytes() for x in getattr(corpus, s)} for s in SPLITS}
+    for split, n in zip(SPLITS, (600, 150, 150)):
+        assert report[f"duplicates_within_{split}"] == n - len(distinct[split])
+    test_in_train = sum(x.numpy().tobytes() in distinct["train"] for x in corpus.test)
+    assert report["test_in_train"] == test_in_train > 50
+    assert report["background_share"] == float((g == 0).double().mean())
 
 
 def rows(corpus):

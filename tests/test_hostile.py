@@ -70,9 +70,7 @@ STORED = file_bytes(np.savez, GOOD)
 LOCAL = PACKED.index(b"PK\3\4")    # the first member
 CENTRAL = PACKED.index(b"PK\1\2")  # the first entry of the list of members
 END = PACKED.index(b"PK\5\6")      # the end of that list
-FIRST_GRIDS = STORED.index(b"NUMPY") + 1000  # well inside the data of the first member
 DIRECTORY = STORED.index(b"PK\1\2")          # the first entry of the list of members
-FACTORS = {f"{split}_factors": np.zeros((20, 4, 7), np.int8) for split in GOOD}
 OBJECTS = np.array([Payload()]*20, dtype=object)
 
 
@@ -122,34 +120,8 @@ def members(method=zipfile.ZIP_DEFLATED, **changes):
     return write
 
 
-def shards(second, **first):
-    "A writer of a folder of three shards, the second of bytes or with other arrays; all but that one with more arrays."
-    def write(path):
-        path.mkdir()
-        np.savez(path/"0.npz", **GOOD, **first)
-        np.savez_compressed(path/"2.npz", **GOOD, **first)
-        if isinstance(second, bytes):
-            (path/"1.npz").write_bytes(second)
-        else:
-            np.savez(path/"1.npz", **GOOD | second)
-    return write
-
-
-def folder_with(name, data):
-    "A writer of a folder that holds one file."
-    def write(path):
-        path.mkdir()
-        (path/name).write_bytes(data)
-    return write
-
-
 def nothing(path):
     "Where there is no file."
-
-
-def folder_in_folder(path):
-    "A folder of shards whose only shard is a folder."
-    (path/"0.npz").mkdir(parents=True)
 
 
 def member_twice(path):
@@ -179,8 +151,6 @@ def bomb(path):
 COLOR_10 = np.where(np.arange(20)[:, None, None] == 7, 10, GRIDS).astype(np.uint8)
 NESTED = b"("*9000 + b")"*9000
 NO_NPZ = "expected an .npz"
-BAD_CHECKSUM = "1.npz: member 'train': cannot be read, the file is damaged (BadZipFile: Bad CRC-32"
-NO_SHARDS = "found a folder without any"
 CORPORA = {  # name: (what the refusal must say, what writes the file)
     "empty": (NO_NPZ, content(b"")),
     "text": (NO_NPZ, content(b"train,val,test\n")),
@@ -249,22 +219,6 @@ CORPORA = {  # name: (what the refusal must say, what writes the file)
     "gone": ("no such file", nothing),
     "x"*300: ("", nothing),
 
-    "shard_empty": ("1.npz: expected an .npz", shards(b"")),
-    "shard_cut": ("1.npz: expected an .npz", shards(PACKED[:len(PACKED)//2])),
-    "shard_pickle": ("1.npz: expected an .npz", shards(pickle.dumps(Payload()))),
-    "shard_checksum": (BAD_CHECKSUM, shards(flipped(STORED, FIRST_GRIDS, 1))),
-    "shard_short": ("1.npz: ", shards(STORED[:FIRST_GRIDS] + STORED[FIRST_GRIDS + 500:])),
-    "shard_narrow": ("1.npz: member 'test': expected uint8 (N, 16, 16), found uint8 (20, 16, 9)",
-                     shards(dict(test=GRIDS[:, :, :9]))),
-    "shard_none": ("1.npz: member 'val': expected uint8", shards(dict(val=GRIDS[:0]))),
-    "shard_color": ("1.npz: member 'train': expected colors 0-9, found 12", shards(dict(train=GRIDS + 12))),
-    "shard_objects": ("1.npz: member 'train': expected uint8", shards(dict(train=OBJECTS))),
-    "shard_factors": ("1.npz: member 'val_factors': expected int8 (N, 4, 7) like 0.npz, found int8 (N, 6, 7)",
-                      shards(FACTORS | dict(val_factors=np.zeros((20, 6, 7), np.int8)), **FACTORS)),
-    "shards_none": (NO_SHARDS, Path.mkdir),
-    "shards_text": (NO_SHARDS, folder_with("train.txt", b"grids")),
-    "shards_hidden": (NO_SHARDS, folder_with("._0.npz", b"what a Mac leaves behind")),
-    "shards_folder": ("0.npz: expected an .npz file, found a folder", folder_in_folder),
     "stored_less_than_claimed": ("member 'train': cannot be read",
                                  content(replaced(STORED, DIRECTORY + 20, (1000).to_bytes(4, "little")))),
     "stored_elsewhere": ("member 'train': ", content(replaced(STORED, 28, (20 + 64).to_bytes(2, "little")))),

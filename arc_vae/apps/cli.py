@@ -261,21 +261,14 @@ def corpus():
 @click.option("--n", default=100_000, show_default=True, type=click.IntRange(10), help="Grids, split 80/10/10.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="The same seed gives the same bytes.")
-@click.option("--shards", default=0, type=click.IntRange(0), help="Write a folder of so many files instead of one.")
-@click.option("--compress/--no-compress", default=None,
-              help="Small files, or files that are mapped instead of read.  "
-                   "[default: one file is compressed, shards are not]")
-def corpus_make(out, n, seed, shards, compress):
+def corpus_make(out, n, seed):
     "Generate a corpus of atomic images with the factors of every object."
-    from arc_vae.corpus.writing import make_corpus, make_shards
+    from arc_vae.corpus.writing import make_corpus
     with click.progressbar(length=n, label=f"{n:,} grids") as bar:
 
         def progress(done, _): bar.update(done - bar.pos)
 
-        if shards:
-            make_shards(out, n, shards, seed, progress, bool(compress))
-        else:
-            make_corpus(out, n, seed, progress, compress is not False)
+        make_corpus(out, n, seed, progress)
     _check(out)
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus-check

@@ -94,7 +94,7 @@ def read_arrays(
         names = [name.removesuffix(".npy") for name in zf.namelist() if name.endswith(".npy")]
         shapes = {}
         for name in names:
-            shape, dtype, size, _ = read_header(zf, name)
+            shape, dtype, size = read_header(zf, name)
             if not _may_be_grids(shape, dtype): continue
             if size > MAX_BYTES:
                 raise DatasetError(f"{path}: {name}: expected at most {MAX_BYTES:,} bytes, found {size:,}")

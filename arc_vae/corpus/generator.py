@@ -6,15 +6,13 @@
 __all__ = ['KINDS', 'FACTORS', 'KIND_SHARES', 'MIN_SIZE', 'MAX_SIZE', 'MAX_OBJECTS', 'MAX_ATTEMPTS', 'OUTSIDE', 'NEIGHBORS',
            'RECTANGLES', 'RECTANGLE_CELLS', 'LINE_STEPS', 'LINE_SHARES', 'PATTERNS', 'PATTERN_CELLS', 'BLOCK',
            'count_drawn', 'cells_of', 'grow_blobs', 'draw_rectangles', 'draw_lines', 'draw_patterns', 'draw_shapes',
-           'place', 'draw_block', 'draw_range', 'make_grids', 'fresh_grids', 'fresh_epochs']
+           'place', 'draw_block', 'draw_range', 'make_grids', 'fresh_grids']
 
 # %% ../../nbs/corpus/00_generator.ipynb #imports
-import subprocess, sys
 from typing import Callable
 
 import numpy as np
 
-from ..infra.files import subprocess_env
 from ..data import GRID, N_COLORS, symmetries
 
 # %% ../../nbs/corpus/00_generator.ipynb #x-kinds-blob-rectangle-line-pattern
@@ -258,31 +256,3 @@ def fresh_grids(
         grids[done:done + len(block)] = block
         done += len(block)
     return grids
-
-# %% ../../nbs/corpus/00_generator.ipynb #fresh-epochs
-_DRAWER = (  # What the other process runs
-    "import sys, arc_vae.corpus.generator\n"
-    "n, seed, first, last = map(int, sys.argv[1:])\n"
-    "for epoch in range(first, last): sys.stdout.buffer.write(arc_vae.corpus.generator.fresh_grids(n, seed, epoch))")
-
-def fresh_epochs(
-    n:int,      # Grids in an epoch
-    seed:int,   # The run's seed
-    first:int,  # First epoch, counted from 0
-    last:int,   # One past the last
-):              # Yields (epoch, fresh_grids(n, seed, epoch)); close it to end the process early
-    "Epoch after epoch of fresh grids, the next one drawn by another process; should that be gone, this one draws"
-    arguments = [str(number) for number in (n, seed, first, last)]
-    drawer = subprocess.Popen(
-        [sys.executable, "-c", _DRAWER, *arguments],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env=subprocess_env(), start_new_session=True)  # Ctrl+C is for this process alone
-    try:
-        for epoch in range(first, last):
-            grids = np.empty((n, GRID, GRID), np.uint8)
-            complete = drawer.stdout.readinto(grids) == grids.size
-            yield epoch, grids if complete else fresh_grids(n, seed, epoch)
-    finally:
-        drawer.kill()
-        drawer.wait()
-        drawer.stdout.close()

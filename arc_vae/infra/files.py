@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_RATIO', 'SMALL_BYTES', 'MAX_MEMBERS', 'CONVERT', 'READ_ERRORS', 'DatasetError', 'did_you_mean',
            'expected_one_of', 'short_error', 'convert_hint', 'found_instead', 'read_header', 'read_member',
-           'check_free', 'write_atomic', 'as_json', 'write_json', 'remove_temp_files', 'shards_of', 'joined_sha256',
-           'file_sha256', 'subprocess_env', 'callers_level', 'note_other_source']
+           'check_free', 'write_atomic', 'as_json', 'write_json', 'remove_temp_files', 'file_sha256', 'subprocess_env',
+           'callers_level', 'note_other_source']
 
 # %% ../../nbs/infra/00_files.ipynb #imports
 import difflib, hashlib, io, json, math, os, shutil, sys, tokenize, zipfile, zlib
@@ -89,7 +89,7 @@ def found_instead(
 def read_header(
     zf:zipfile.ZipFile,  # The open corpus
     name:str,            # Member without its .npy
-)->tuple:                # (shape, dtype, bytes of header and data together, whether columns come first)
+)->tuple:                # (shape, dtype, bytes of header and data together)
     "What a member claims to be; any of zipfile's and numpy's errors where it is damaged."
     with zf.open(name + ".npy") as f:
         head = io.BytesIO(f.read(1 << 17))  # a header may claim any length for itself, so it gets no more than this
@@ -97,29 +97,16 @@ def read_header(
     if version == (1, 0): header = npy.read_array_header_1_0(head)
     elif version == (2, 0): header = npy.read_array_header_2_0(head)
     else: raise ValueError(f"npy format {version} is not 1.0 or 2.0")
-    shape, columns_first, dtype = header
+    shape, _, dtype = header
     size = dtype.itemsize
     for length in shape:
         size *= int(length)
-    return shape, dtype, head.tell() + size, columns_first
-
-# %% ../../nbs/infra/00_files.ipynb #map
-def _map(zf, member, dtype, shape, header_bytes):
-    "A stored member's array as a window on the file."
-    length = 0
-    with zf.open(member) as f:
-        while piece := f.read(1 << 20):  # to the end, where zipfile compares the checksum
-            length += len(piece)
-    if length != member.file_size: raise ValueError(f"{length:,} bytes of {member.file_size:,} are there")
-    zf.fp.seek(member.header_offset + 26)  # where zip keeps the lengths of a name and of what follows it
-    name_bytes, extra_bytes = np.frombuffer(zf.fp.read(4), "<u2").tolist()
-    start = member.header_offset + 30 + name_bytes + extra_bytes + header_bytes
-    return np.memmap(zf.fp, dtype, "c", start, shape)  # "c": what is written to it stays in memory
+    return shape, dtype, head.tell() + size
 
 # %% ../../nbs/infra/00_files.ipynb #check-header
 def _check_header(where, member, header, dtype, shape):
     "DatasetError where a member's header differs from what is expected, or from the file."
-    found, kind, size, _ = header
+    found, kind, size = header
     lengths = ", ".join("any" if length is None else str(length) for length in shape)
     fits = len(found) == len(shape) + 1 and all(want in (None, have) for want, have in zip(shape, found[1:]))
     if kind != np.dtype(dtype) or not fits or found[0] < 1:
@@ -139,21 +126,15 @@ def read_member(
     name:str,            # Member without its .npy
     dtype:str,           # Expected dtype, such as 'uint8'
     shape:tuple,         # Expected shape after the first dimension; None fits anything
-    mapped:bool=False,   # Leave an uncompressed member in the file
 )->np.ndarray:           # The member's array
     "Read one array after checking its header; DatasetError where header and expectation, or header and file, differ."
     where = f"{zf.filename}: member {name!r}"
     try:
         member = zf.getinfo(name + ".npy")
-        stored = member.compress_type == zipfile.ZIP_STORED
-        if not stored and member.compress_type != zipfile.ZIP_DEFLATED:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DatasetError(f"{where}: expected to be stored or deflated, as numpy does, "
                                f"found compression {member.compress_type}")
-        header = read_header(zf, name)
-        _check_header(where, member, header, dtype, shape)
-        found, kind, size, columns_first = header
-        if mapped and stored and not columns_first and 0 not in found:
-            return _map(zf, member, kind, found, size - kind.itemsize*math.prod(found))
+        _check_header(where, member, read_header(zf, name), dtype, shape)
         with zf.open(name + ".npy") as f:
             array = npy.read_array(f, allow_pickle=False)
             f.read(1)  # zipfile compares the checksum only when it reaches the end
@@ -238,29 +219,11 @@ def remove_temp_files(
             pass
 
 # %% ../../nbs/infra/00_files.ipynb #file-sha256
-def shards_of(
-    folder,  # A folder with .npz files
-)->list:     # Paths, in the order of their names
-    "The files that are one corpus together; hidden ones are none."
-    return sorted(file for file in Path(folder).iterdir() if file.suffix == ".npz" and not file.name.startswith("."))
-
-def joined_sha256(
-    fingerprints,  # Of some files, in order
-)->str:            # 64 hexadecimal digits
-    "Fingerprint of several files together."
-    return hashlib.sha256("".join(fingerprints).encode()).hexdigest()
-
 def file_sha256(
-    path,                    # A file
-    read=lambda n: None,     # Told how many more bytes were looked at
-)->str:                      # 64 hexadecimal digits
+    path,   # A file
+)->str:     # 64 hexadecimal digits
     "Fingerprint of a file, as `sha256sum` prints it."
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while piece := f.read(1 << 22):
-            digest.update(piece)
-            read(len(piece))
-    return digest.hexdigest()
+    with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
 # %% ../../nbs/infra/00_files.ipynb #child-environment
 def subprocess_env(

@@ -131,7 +131,7 @@ def open_corpus(
     if not cfg.corpus and not path.exists():
         say(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
         make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating", say))
-    whole = load_corpus(path, Progress("reading", say))
+    whole = load_corpus(path)
     corpus = whole.head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
     for split, grids in dict(val=corpus.val, test=corpus.test).items():
         if grids.any(): continue

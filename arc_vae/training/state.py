@@ -9,7 +9,6 @@ __all__ = ['CHECK_STEPS', 'Diverged', 'Interrupted', 'save_state', 'keep_epoch',
 
 # %% ../../nbs/training/02_state.ipynb #imports
 import math, time
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from ..infra.checkpoint import PHASES, START, STATES, CheckpointError, check_ent
 from ..infra.checkpoint import read_checkpoint, save_checkpoint
 from ..infra.runs import write_log
 from ..data import GridCorpus
-from ..corpus.generator import fresh_epochs
+from ..corpus.generator import fresh_grids
 from ..model import VAE, elbo
 from ..code.network import make_vae
 from .settings import TrainConfig, beta_at, lr_at
@@ -148,11 +147,8 @@ def grids_by_epoch(
     last:int,         # One past the last
 ):                    # Yields (epoch, uint8 (N, 16, 16))
     "What each epoch trains on: the training split, or as many grids that were drawn for this epoch alone."
-    if not cfg.fresh or first == last:
-        for epoch in range(first, last): yield epoch, train
-        return
-    with closing(fresh_epochs(len(train), cfg.seed, first, last)) as epochs:
-        for epoch, grids in epochs: yield epoch, torch.from_numpy(grids).to(train.device)
+    for epoch in range(first, last):
+        yield epoch, torch.from_numpy(fresh_grids(len(train), cfg.seed, epoch)).to(train.device) if cfg.fresh else train
 
 # %% ../../nbs/training/02_state.ipynb #trainstate
 def make_optimizer(vae, cfg):
