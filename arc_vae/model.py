@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .infra.distributed import gather_rows, rank, world_size
 from .infra.random import rng
 from .data import N_COLORS, as_grids
 from .corpus.objects import Objects, find_objects
@@ -295,16 +294,14 @@ def encode_decode(
 )->dict:  # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,) in nats
     "Encode and decode every grid of a split once."
     vae.eval()
-    starts = range(0, len(grids), batch_size)
-    alone = len(starts) < world_size()  # so few that each process does them all
-    noise, parts = None, {}
-    for i in starts if alone else starts[rank()::world_size()]:
+    noise, parts = None, []
+    for i in range(0, len(grids), batch_size):
         x = grids[i:i + batch_size].to(getattr(vae, "device", grids.device))
         mu, logvar = vae.posterior(x)
         if noise is None: noise = torch.randn(len(grids), mu.shape[1], generator=generator)
         z = reparameterize(mu, logvar, noise=noise[i:i + batch_size].to(mu.device))
         pred = _most_probable(vae.logits(mu))
-        parts[i] = dict(mu=mu, logvar=logvar, pred=pred, distortion=distortion(vae.logits(z), x), rate=rate(mu, logvar))
+        parts.append((mu, logvar, pred, distortion(vae.logits(z), x), rate(mu, logvar)))
         if progress: progress(i + len(x), len(grids))
-    whole = gather_rows(parts, len(grids), alone)
-    return {name: rows.cpu() for name, rows in whole.items()}
+    names = ("mu", "logvar", "pred", "distortion", "rate")
+    return {name: torch.cat(rows).cpu() for name, rows in zip(names, zip(*parts))}

@@ -4,21 +4,18 @@
 
 # %% auto #0
 __all__ = ['take_batch', 'loss_terms', 'make_update', 'train_step', 'train_steps', 'train_epoch', 'validate', 'fit',
-           'fit_tracked', 'train_worker', 'train', 'small_run']
+           'fit_tracked', 'train', 'small_run']
 
 # %% ../nbs/02_train.ipynb #imports
-import json, math, signal, time
-from contextlib import nullcontext, suppress
-from dataclasses import asdict
+import math, time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .infra.files import as_json, note_other_source, remove_temp_files
+from .infra.files import note_other_source, remove_temp_files
 from .infra.logging import Progress
-from .infra.distributed import ProcessLost, all_reduce, all_reduce_gradients, cores, launch, rank, shard
-from .infra.distributed import world_size
 from .infra.tracking import Tracker, check_mode
 from .infra.settings import Captured, maybe_compile, pick_device
 from .infra.checkpoint import STATES
@@ -66,19 +63,16 @@ def make_update(
     opt:torch.optim.Optimizer,  # Over its parameters
     grad_clip:float,            # Largest gradient norm
     loss_terms=loss_terms,      # Maybe compiled
-):  # Function of grids, noise, beta and the grids' share of the batch: [distortion, rate, gradient norm]
-    "The arithmetic of an update, to which each process adds its share; on a GPU of its own it is one graph."
-    def update(x, noise, beta, share):
+):  # Function of grids, noise and beta: [distortion and rate summed over the batch, gradient norm]
+    "The arithmetic of an update; on a GPU it is recorded once as one CUDA graph and then replayed."
+    def update(x, noise, beta):
         d, r = loss_terms(vae, x, noise)
         opt.zero_grad()
-        if len(x): (objective(d, r, beta)*share).backward()
-        sums = torch.stack([d.detach().sum(), r.detach().sum()])
-        all_reduce_gradients(vae.parameters())
-        all_reduce([sums])
+        objective(d, r, beta).backward()
         norm = nn.utils.clip_grad_norm_(vae.parameters(), grad_clip)
         opt.step()
-        return torch.cat([sums, norm.detach()[None]])
-    return Captured(update) if vae.device.type == "cuda" and world_size() == 1 else update
+        return torch.stack([d.detach().sum(), r.detach().sum(), norm.detach()])
+    return Captured(update) if vae.device.type == "cuda" else update
 
 def train_step(
     vae:VAE,                    # In training mode
@@ -87,14 +81,11 @@ def train_step(
     beta:float,                 # Weight of the rate
     generator:torch.Generator,  # Of the posterior sample
 )->Tensor:                      # [distortion and rate summed over the batch, gradient norm, B], on the device
-    "One update of the weights; ProcessLost before it where a process that takes part is gone."
+    "One update of the weights."
     vae.set_beta(beta)
-    n = len(x)
-    own = shard(n)  # the rows of this process
-    noise = torch.randn(n, vae.latent_dim, generator=generator, device=x.device)[own]
-    x = x[own]
-    measured = update(x, noise, beta, len(x)/n)
-    return torch.cat([measured, measured.new_full((1,), n)])
+    noise = torch.randn(len(x), vae.latent_dim, generator=generator, device=x.device)
+    measured = update(x, noise, beta)
+    return torch.cat([measured, measured.new_full((1,), len(x))])
 
 # %% ../nbs/02_train.ipynb #train-epoch
 def train_steps(
@@ -160,8 +151,8 @@ def fit(
     say=print,           # Told one line an epoch
     resume:bool=False,   # Go on from last.pth
 )->dict:                 # What training.json holds
-    "Train into run_dir; Diverged where numbers explode, Interrupted by a signal, ProcessLost where another is gone."
-    run_dir, device, writes = Path(run_dir), pick_device(cfg.device), rank() == 0
+    "Train into run_dir; Diverged where numbers explode, Interrupted by a signal."
+    run_dir, device = Path(run_dir), pick_device(cfg.device)
     state = begin_training(cfg, corpus, run_dir/"checkpoints", device, say, resume)
     corpus = corpus.to(device)
     if resume: state.restore(say)
@@ -176,7 +167,7 @@ def fit(
     def after_step(measured):
         state.measured = measured
         check_and_save(state, cfg, asked)
-        if writes: progress(len(measured), steps)
+        progress(len(measured), steps)
 
     write_status(run_dir, state, "interrupted")  # which is what it is should nobody write anything else
     try:
@@ -191,7 +182,7 @@ def fit(
                 state.log.append(record)
                 state.measured = []
                 record["best"], stop = state.judge(cfg)
-                if writes: state.save_epoch(cfg, corpus.sha256)
+                state.save_epoch(cfg, corpus.sha256)
                 write_status(run_dir, state, "interrupted")
                 say(epoch_line(record))
                 if track: track_epoch(track, record, measured, state.vae, corpus, cfg)
@@ -199,7 +190,6 @@ def fit(
         return write_status(run_dir, state, "early_stopped" if stop else "completed")
     except BaseException as error:
         with suppress(OSError):
-            if writes and isinstance(error, ProcessLost): state.save()  # the step that failed has changed nothing yet
             write_status(run_dir, state, "diverged" if isinstance(error, Diverged) else "interrupted")
         raise
 
@@ -223,8 +213,7 @@ def fit_tracked(
 )->dict:                 # What training.json holds
     "The loop, with Weights & Biases beside it."
     folder = Path(run_dir)/"checkpoints"
-    mode = cfg.wandb if rank() == 0 else "disabled"
-    with Tracker(run_dir, config, mode, job="train", run_id=config["wandb_id"]) as track:
+    with Tracker(run_dir, config, cfg.wandb, job="train", run_id=config["wandb_id"]) as track:
         summary = fit(cfg, corpus, run_dir, track, say, resume)
         facts = _artifact_facts(cfg, corpus, run_dir, summary)
         for name, file in dict(vae="vae_best", encoder="encoder", decoder="decoder").items():
@@ -233,35 +222,11 @@ def fit_tracked(
         track.summary({f"training/{name}": value for name, value in summary.items()})
     return summary
 
-# %% ../nbs/02_train.ipynb #take-part
-def train_worker(
-    run_dir:str,   # Folder of the run, opened by whoever started the processes
-    settings:str,  # TrainConfig as JSON
-    resume:str,    # "True" to go on from last.pth
-):
-    "What each of several processes does; the first of them writes."
-    cfg = TrainConfig(**json.loads(settings))
-    config = read_json(Path(run_dir)/"config.json", **CONFIG_SCHEMA)
-    torch.set_num_threads(cfg.threads or max(1, cores()//world_size()))
-    corpus = open_corpus(cfg, Path(run_dir).parent/"corpus", say=lambda line: None)
-    # Where one process is lost torchrun sends SIGTERM to the others, which may be busy saving; training itself hears it
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with run_lock(run_dir) if rank() == 0 else nullcontext():
-        fit_tracked(cfg, config, corpus, run_dir, resume=resume == "True")
-
 # %% ../nbs/02_train.ipynb #train
 def _has_kept(run_dir):
     "Whether a run has written anything to go on from; one that was killed before that starts again."
     kept = [run_dir/"log.jsonl"] + [run_dir/"checkpoints"/name for name in STATES]
     return any(path.exists() and path.stat().st_size for path in kept)
-
-def _train_together(cfg, corpus, run_dir, say, resume):
-    "Train in several processes; what training.json holds."
-    def tell(line):
-        say(line)
-    settings = as_json(asdict(cfg) | dict(corpus=corpus.path))
-    launch(cfg.processes, "arc_vae.train.train_worker", str(run_dir), settings, str(resume), say=tell)
-    return read_json(run_dir/"training.json")
 
 def train(
     cfg:TrainConfig,     # Settings; those of resumed_config where a run goes on
@@ -269,7 +234,7 @@ def train(
     say=print,           # Told what happens, in lines of text
     resume:bool=False,   # Go on with the run that lives there
 )->dict:                 # What training.json holds
-    "Corpus, run folder, tracking, loop; DatasetError, RunError, ConfigError, CheckpointError, Diverged and JobError."
+    "Corpus, run folder, tracking, loop; DatasetError, RunError, ConfigError, CheckpointError and Diverged."
     run_dir = Path(run_dir).expanduser().resolve()
     if not resume: check_unused(run_dir)
     pick_device(cfg.device)
@@ -288,8 +253,7 @@ def train(
         for folder in (run_dir, run_dir/"checkpoints"): remove_temp_files(folder)
         resume = resume and _has_kept(run_dir)
         print_run_header(cfg, config, run_dir, resume, say)
-        if cfg.processes == 1: summary = fit_tracked(cfg, config, corpus, run_dir, say, resume)
-    if cfg.processes > 1: summary = _train_together(cfg, corpus, run_dir, say, resume)  # each holds it itself
+        summary = fit_tracked(cfg, config, corpus, run_dir, say, resume)
     minutes = summary["seconds"]/60
     say(f"{summary['status']} after {summary['epochs']} epochs and {minutes:.1f} minutes; "
         f"the best epoch was {summary['best_epoch']}")

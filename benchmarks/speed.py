@@ -3,7 +3,6 @@ behind speed.md.
 
     PYTHONPATH=FOLDER python benchmarks/speed.py pairs [--corpus corpus.npz] [--threads 1 2] [--rounds 5]
     python benchmarks/speed.py scaling [--corpus corpus.npz] [--threads 1 2]
-    python benchmarks/speed.py processes [--rounds 3]
 
 pairs: preset `reference`, as the package trains it, as reference_loader.py does and as reference_pythae.py does: the
 same grids, networks, loss and batch size, each in a process of its own, in turns. A round is an epoch over the first
@@ -11,8 +10,6 @@ same grids, networks, loss and batch size, each in a process of its own, in turn
 sets for its kernel (see arc_vae.apps.execute), except where a row says that it has none of it. FOLDER holds pythae
 (see reference_pythae.py); without pythae, its rows are left out.
 scaling: the package alone, all cells in turns in one process.
-processes: whole small trainings, with one process of one thread, one of two, and two of one, in turns; grids a second
-of the second epoch.
 """
 import argparse
 import importlib.util
@@ -35,8 +32,6 @@ from arc_vae.corpus.generator import make_grids
 from arc_vae.apps.execute import KERNEL_ENVIRONMENT
 from arc_vae.data import load_corpus
 from arc_vae.training.settings import make_config
-from arc_vae.train import train
-from arc_vae.infra.runs import read_log
 
 HERE = Path(__file__).resolve().parent
 BATCH = 128
@@ -66,7 +61,6 @@ SUBJECTS = [
     Subject("DataLoader, augmented, bare environment", "loader", True, environment=BARE),
     Subject("pythae, augmented, bare environment", "pythae", True, environment=BARE),
 ]
-WAYS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
 
 
 def say(line):
@@ -204,25 +198,7 @@ def scaling(file, args):
     return markdown("| grids/s | threads | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |", rows)
 
 
-def processes(file, args):
-    "Grids a second with threads and with processes, for two presets."
-    presets = ("default", "reference")
-    found = {(preset, way): [] for preset in presets for way in WAYS}
-    with tempfile.TemporaryDirectory() as place:
-        for r in range(args.rounds):
-            for preset, way in found:
-                n, threads = WAYS[way]
-                run = Path(place)/f"{preset}-{n}-{threads}-{r}"
-                cfg = make_config(preset, n_corpus=8_000, epochs=2, processes=n, threads=threads, device="cpu",
-                                  wandb="disabled")
-                train(cfg, run, say=lambda line: None)
-                found[preset, way].append(read_log(run)[1]["grids_per_second"])
-            say(f"round {r + 1} of {args.rounds}")
-    rows = [[f"`{preset}`", *(f"{statistics.median(found[preset, way]):,.0f}" for way in WAYS)] for preset in presets]
-    return markdown("| grids/s | " + " | ".join(WAYS) + " |", rows)
-
-
-TABLES = dict(pairs=pairs, scaling=scaling, processes=processes)
+TABLES = dict(pairs=pairs, scaling=scaling)
 
 
 def read_grids(parser, args):

@@ -33,7 +33,7 @@ def contents(folder):
     return hashes
 
 
-LONG = ("test_pipeline", "test_crash", "test_processes", "test_readme", "test_notebooks", "test_crash_points",
+LONG = ("test_pipeline", "test_crash", "test_readme", "test_notebooks", "test_crash_points",
         "test_hostile", "test_browser")
 
 

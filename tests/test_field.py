@@ -127,18 +127,10 @@ def apart(*flags):
     return words
 
 
-def test_processes_find_each_other_on_a_host_that_does_not_know_its_name(tmp_path):
-    code = "import arc_vae.infra.distributed as own; own.launch(2, 'arc_vae.infra.distributed.say_hello')"
-    script = 'hostname no-such-name-here && exec "$0" "$@"'
-    words = [*apart("--uts"), "sh", "-c", script, sys.executable, "-c", code]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=90)
-    assert done.stdout.startswith("2 processes, numbers sum to 1"), done.stderr
-
-
 def test_cores_are_those_that_one_may_use():
     "Affinity, and a container's quota; a kernel's threads follow."
     ask = "import os, tempfile; from arc_vae.apps.execute import _environment\n"
-    ask += "from arc_vae.infra.distributed import cores\n"
+    ask += "from joblib import cpu_count as cores\n"
     ask += "with tempfile.TemporaryDirectory() as f, _environment(f): print(cores(), os.environ.get('OMP_NUM_THREADS'))"
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 
@@ -152,11 +144,6 @@ def test_cores_are_those_that_one_may_use():
     assert answer("taskset", "-c", first) == "1 None\n"
     quota = "mount -t tmpfs none /sys/fs/cgroup && echo 100000 100000 > /sys/fs/cgroup/cpu.max &&"
     if len(os.sched_getaffinity(0)) > 1: assert answer(*apart("--mount"), script=quota) == "1 1\n"
-
-
-def test_only_one_place_asks_how_many_cores_there_are():
-    asking = [path.name for path in PACKAGE for _ in range(path.read_text(encoding="utf-8").count("cpu_count("))]
-    assert asking == ["distributed.py"]
 
 
 # Words on the command line
@@ -174,7 +161,6 @@ def test_a_run_that_stopped_early_says_why_more_epochs_change_nothing(tmp_path):
 def test_a_gpu_has_a_number_and_goes_by_one_name(tmp_path, monkeypatch):
     assert make_config(device="cuda:1").device == "cuda:1"
     with pytest.raises(ConfigError, match="'cuda:99' is not available here; available: .*cpu"): pick_device("cuda:99")
-    with pytest.raises(ConfigError, match="expected cuda, found 'cuda:1'"): make_config(device="cuda:1", processes=2)
     with pytest.raises(ConfigError, match="found 'cuda:', did you mean 'cuda'"): make_config(device="cuda:")
     monkeypatch.chdir(tmp_path)
     for words in (["evaluate", "--run", "r", "--device", "gpu"], ["train", "--set", "device=gpu"]):

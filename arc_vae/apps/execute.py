@@ -124,7 +124,7 @@ def passing_on_signals():
     "The signals received so far, a list; each SIGTERM or SIGINT stops the kernels below, which save what they have."
     import psutil
 
-    from arc_vae.infra.distributed import handle_signals
+    from arc_vae.infra.runs import handle_signals
     received = []
 
     def forward(number, frame):
@@ -208,10 +208,10 @@ def own_kernel(
 @contextmanager
 def _environment(folder):
     "The environment for a kernel, which works in another folder than the one in which the command was given."
-    from arc_vae.infra.distributed import cores
+    from joblib import cpu_count
     usual = dict(KERNEL_ENVIRONMENT, WANDB_DIR=os.getcwd())  # where W&B looks for its settings
-    if hasattr(os, "sched_getaffinity") and cores() < len(os.sched_getaffinity(0)):
-        usual["OMP_NUM_THREADS"] = str(cores())  # torch does not know what a container may use
+    if hasattr(os, "sched_getaffinity") and cpu_count() < len(os.sched_getaffinity(0)):
+        usual["OMP_NUM_THREADS"] = str(cpu_count())  # torch does not know what a container may use
     before = dict(os.environ)
     os.environ.update(usual | before | own_kernel(folder))
     try: yield

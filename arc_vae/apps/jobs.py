@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 
+import joblib
 import torch
 
-from ..infra.distributed import cores, handle_signals
+from ..infra.runs import handle_signals
 
 # %% ../../nbs/apps/03_jobs.ipynb #place-of
 def job_env(
@@ -24,7 +25,7 @@ def job_env(
 )->dict:          # Environment variables
     "Where a job computes: on a GPU, each in turn, or on its share of the cores, unless the environment says so."
     if gpus < 0: gpus = torch.cuda.device_count()
-    threads = max(1, cores()//at_once)
+    threads = max(1, joblib.cpu_count()//at_once)
     wanted = dict(OMP_NUM_THREADS=str(threads))
     if gpus: wanted["CUDA_VISIBLE_DEVICES"] = str(slot%gpus)
     return {name: value for name, value in wanted.items() if name not in os.environ}

@@ -16,8 +16,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, output_from_msg
 
 from ..infra.files import as_json, write_atomic
-from ..infra.distributed import handle_signals
-from ..infra.runs import RunError
+from ..infra.runs import RunError, handle_signals
 from .execute import own_kernel
 
 # %% ../../nbs/apps/06a_launch.ipynb #explorer-notebook

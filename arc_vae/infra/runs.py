@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CONFIG_SCHEMA', 'LOCK_SECONDS', 'RunError', 'check_unused', 'read_json', 'run_lock', 'open_run', 'find_corpus',
-           'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'catch_signals']
+           'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'handle_signals', 'catch_signals']
 
 # %% ../../nbs/infra/06_runs.ipynb #imports
-import json, os, platform, shutil, signal, subprocess
+import json, os, platform, shutil, signal, subprocess, threading
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -18,9 +18,7 @@ import numpy as np
 import torch
 
 import arc_vae
-from .files import READ_ERRORS, as_json, file_sha256, write_atomic
-from .files import write_json
-from .distributed import handle_signals
+from .files import READ_ERRORS, as_json, file_sha256, write_atomic, write_json
 
 # %% ../../nbs/infra/06_runs.ipynb #runerror
 class RunError(ValueError):
@@ -184,6 +182,18 @@ def read_evaluation(
     return read_arrays(run_dir, "evaluation", "evaluate")
 
 # %% ../../nbs/infra/06_runs.ipynb #asked-to-stop
+@contextmanager
+def handle_signals(
+    handle,  # Called with (number, frame)
+):           # Yields the handlers from before, by number
+    "Handle SIGTERM and SIGINT for a while; outside the main thread signals are left alone."
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try: yield before
+    finally:
+        for number, handler in before.items(): signal.signal(number, handler)
+
 @contextmanager
 def catch_signals():
     "A list into which SIGTERM and SIGINT put their names, once each; outside the main thread signals are left alone."

@@ -54,10 +54,9 @@ class TrainConfig:
     augment_colors:bool = True                  # Permute the colors 1-9 of every training grid at random
     seed:int = _setting(0, max=2**63 - 1)       # Of weights, order, augmentation, noise and the generated corpus
     device:str = _setting("auto", choices=("auto", "cpu", "cuda", "mps"), also=r"cuda:\d+")
-    threads:int = _setting(0, max=1024)         # CPU threads of a process; 0: as torch chooses
+    threads:int = _setting(0, max=1024)         # CPU threads; 0: as torch chooses
     # Backend of torch.compile; empty: none. For the networks that it can compile whole
     compile:str = _setting("", choices=("", "inductor", "cudagraphs", "aot_eager"))
-    processes:int = _setting(1, min=1, max=1024)  # That train together, one a GPU or several on a CPU
     wandb:str = _setting("auto", choices=("auto", "online", "offline", "disabled"))  # Weights & Biases
     wandb_every:int = _setting(5, min=1)        # Epochs between pictures
     save_minutes:float = 5.                     # Between checkpoints inside an epoch; each epoch ends with one anyway
@@ -98,8 +97,6 @@ def make_config(
         raise ConfigError(f"latent_dim: network {cfg.network} needs at least 4, found {cfg.latent_dim}")
     if cfg.network.startswith("objects") and cfg.device == "mps":
         raise ConfigError(f"device: network {cfg.network} needs float64, which mps has not; expected cpu or cuda")
-    if cfg.processes > 1 and ":" in cfg.device:
-        raise ConfigError(f"device: {cfg.processes} processes take a GPU each; expected cuda, found {cfg.device!r}")
     if not cfg.corpus and cfg.n_corpus < 10:
         raise ConfigError(f"n_corpus: expected at least 10, found {cfg.n_corpus}")
     return cfg
@@ -140,7 +137,7 @@ def open_corpus(
     return corpus
 
 # %% ../../nbs/training/00_settings.ipynb #resumed-config
-CHANGES_WEIGHTS = ("epochs", "patience", "device", "threads", "processes", "compile")
+CHANGES_WEIGHTS = ("epochs", "patience", "device", "threads", "compile")
 MAY_CHANGE = (*CHANGES_WEIGHTS, "wandb", "wandb_every", "save_minutes")
 
 def resumed_config(
@@ -169,9 +166,8 @@ def print_run_header(
     "What is about to be trained, in a line or a few."
     goes_on = "goes on, " if resume else ""
     threads = cfg.threads or torch.get_num_threads()
-    workers = f"{cfg.processes} processes" if cfg.processes > 1 else f"{threads} threads"
     say(f"run {run_dir.name}: {goes_on}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, "
-        f"{cfg.epochs} epochs on {pick_device(cfg.device)} with {workers}")
+        f"{cfg.epochs} epochs on {pick_device(cfg.device)} with {threads} threads")
     for name in MAY_CHANGE:
         now = getattr(cfg, name)
         if now == config.get(name, now): continue

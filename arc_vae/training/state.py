@@ -12,11 +12,11 @@ import math, time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import joblib
 import torch
 from torch import Tensor
 
 from ..infra.files import write_atomic, write_json
-from ..infra.distributed import cores, rank, world_size
 from ..infra.checkpoint import PHASES, START, STATES, CheckpointError, check_entries, export, load_weights
 from ..infra.checkpoint import read_checkpoint, save_checkpoint
 from ..infra.runs import write_log
@@ -51,7 +51,7 @@ def save_state(
     save_checkpoint(
         last, "training", vae, epoch=len(log), step=len(measured), optimizer=opt.state_dict(), log=log,
         measured=torch.stack(measured) if measured else torch.zeros(0, 4), seconds=seconds,
-        device=vae.device.type, threads=torch.get_num_threads(), processes=world_size())
+        device=vae.device.type, threads=torch.get_num_threads())
 
 # %% ../../nbs/training/02_state.ipynb #keep-epoch
 def keep_epoch(
@@ -90,7 +90,7 @@ def read_state(
     return found
 
 # %% ../../nbs/training/02_state.ipynb #restore-state
-def _hardware(device, processes, threads): return f"{device} in {processes} processes of {threads} threads"
+def _hardware(device, threads): return f"{device} with {threads} threads"
 
 def restore_state(
     folder,                     # The run's checkpoints folder
@@ -105,8 +105,8 @@ def restore_state(
         try: found = read_state(previous, vae, opt)
         except CheckpointError as before: raise CheckpointError(f"{e}; nor can the file before it: {before}") from None
         say(f"warning: {e}; going on from previous.pth, epoch {found['epoch']}, step {found['step']}")
-    so_far = _hardware(found["device"], found.get("processes", 1), found["threads"])
-    here = _hardware(vae.device.type, world_size(), torch.get_num_threads())
+    so_far = _hardware(found["device"], found["threads"])
+    here = _hardware(vae.device.type, torch.get_num_threads())
     if so_far != here:
         say(f"note: so far on {so_far}, from here on {here}: "
             "the weights may differ in their last bits from an undisturbed run's")
@@ -210,12 +210,12 @@ def begin_training(
 )->TrainState:           # Before the first step
     "A model on its device that knows what it needs of the training split, and its optimizer."
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
-    torch.set_num_threads(cfg.threads or min(torch.get_num_threads(), cores()))
+    torch.set_num_threads(cfg.threads or min(torch.get_num_threads(), joblib.cpu_count()))
     began = time.monotonic()
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(device)
     if not resume:
         vae.fit(corpus.train, say)
-        if rank() == 0: save_checkpoint(folder/START, "vae", vae, corpus_sha256=corpus.sha256)
+        save_checkpoint(folder/START, "vae", vae, corpus_sha256=corpus.sha256)
     return TrainState(folder, vae, make_optimizer(vae, cfg), started=began, saved=time.monotonic())
 
 # %% ../../nbs/training/02_state.ipynb #after-step
@@ -228,7 +228,7 @@ def check_and_save(
 ):
     "Look whether numbers explode, save where it is time; Interrupted once a signal has asked and the state is saved."
     steps = len(state.measured)
-    due = rank() == 0 and (asked or time.monotonic() - state.saved >= 60*cfg.save_minutes)
+    due = (asked or time.monotonic() - state.saved >= 60*cfg.save_minutes)
     if due or steps%CHECK_STEPS == 0:
         first = max(0, steps - CHECK_STEPS)
         check_finite(torch.stack(state.measured[first:]), len(state.log), first)
@@ -268,10 +268,9 @@ def write_status(
     state:TrainState,  # As it is now
     status:str,        # completed, early_stopped, diverged or interrupted
 )->dict:               # What training.json holds
-    "Write log.jsonl and training.json, where this is the process that writes."
-    summary = dict(status=status, device=state.vae.device.type, threads=torch.get_num_threads(), processes=world_size())
+    "Write log.jsonl and training.json."
+    summary = dict(status=status, device=state.vae.device.type, threads=torch.get_num_threads())
     summary |= summarize(state.log)
-    if rank() == 0:
-        write_log(run_dir, state.log)
-        write_json(run_dir/"training.json", summary)
+    write_log(run_dir, state.log)
+    write_json(run_dir/"training.json", summary)
     return summary
