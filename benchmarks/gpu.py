@@ -30,7 +30,7 @@ from arc_vae.corpus.generator import make_grids
 from arc_vae.corpus.writing import make_corpus
 from arc_vae.infra.random import rng
 from arc_vae.infra.settings import Captured
-from arc_vae.infra.tables import markdown_table
+from arc_vae.metrics.labels import markdown_table
 from arc_vae.model import encode_decode
 from arc_vae.train import loss_terms, take_batch, train, train_steps
 from arc_vae.training.settings import make_config

@@ -26,7 +26,7 @@ import variants  # noqa: F401  registers its networks, which arc_vae.train must 
 
 from arc_vae import train
 from arc_vae.code.network import make_vae
-from arc_vae.infra.tables import markdown_table
+from arc_vae.metrics.labels import markdown_table
 
 HERE = Path(__file__).parent
 SHOWN = dict(pixel_accuracy="pixel", foreground_accuracy="colored", exact_match="exact", distortion="D", rate="R",

@@ -8,8 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from arc_vae.infra.tables import markdown_table
-from arc_vae.metrics.labels import LABELS, format_spread
+from arc_vae.metrics.labels import LABELS, format_spread, markdown_table
 
 HERE = Path(__file__).parent
 BASELINES = ("test", "baselines")

@@ -28,7 +28,7 @@ from measure import wait_for
 from arc_vae.code.network import make_vae
 from arc_vae.data import load_corpus
 from arc_vae.infra.settings import pick_device
-from arc_vae.infra.tables import markdown_table
+from arc_vae.metrics.labels import markdown_table
 from arc_vae.metrics.accuracy import accuracies, count_correct
 from arc_vae.metrics.baselines import nearest_grids
 from arc_vae.train import make_update, train_steps, validate

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..infra.runs import CONFIG_SCHEMA, read_json
-from ..infra.tables import text_table
+from ..metrics.labels import text_table
 from ..training.settings import TrainConfig, make_config
 
 # %% ../../nbs/apps/05_listing.ipynb #runs-table

@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 from ..infra.files import write_atomic, write_json
 from ..infra.settings import ConfigError
 from ..infra.runs import read_run
-from ..infra.tables import markdown_table
+from ..metrics.labels import markdown_table
 from ..training.settings import make_config
 from ..report.figures import new_figure, save_figure
 

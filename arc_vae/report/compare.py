@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..infra.runs import read_evaluation, read_run
-from ..infra.tables import text_table
+from ..metrics.labels import text_table
 from ..model import elbo
 from ..metrics.accuracy import accuracies_per_draw, bootstrap, bootstrap_weights, count_per_grid
 from .tables import FIGURES, final_beta, or_dash

@@ -9,7 +9,7 @@ __all__ = ['VERDICTS', 'verdict_sentence', 'three_operators', 'operator_limits',
 # %% ../../nbs/report/02_text.ipynb #imports
 from typing import NamedTuple
 
-from ..infra.tables import text_table
+from ..metrics.labels import text_table
 from ..evaluate import TARGET
 from .tables import FIGURES, OUTCOMES, final_beta, objective_of, or_dash, parts_text, report_rows
 from .tables import report_tables, share_or_dash, untrained_measures
