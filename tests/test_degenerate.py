@@ -109,8 +109,8 @@ def few_and_small(monkeypatch):
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    import arc_vae.metrics.split
-    save, arc_grids = Figure.savefig, arc_vae.metrics.split.arc_grids
+    import arc_vae.evaluate
+    save, arc_grids = Figure.savefig, arc_vae.evaluate.arc_grids
 
     def small(fig, *to, **how):
         fig.set_layout_engine("none")
@@ -118,7 +118,7 @@ def few_and_small(monkeypatch):
         save(fig, *to, **how | dict(dpi=20))
 
     monkeypatch.setattr(Figure, "savefig", small)
-    monkeypatch.setattr(arc_vae.metrics.split, "arc_grids", lambda name: arc_grids(name)[:20])
+    monkeypatch.setattr(arc_vae.evaluate, "arc_grids", lambda name: arc_grids(name)[:20])
 
 
 @pytest.mark.parametrize("model, verdict", [
@@ -129,7 +129,7 @@ def test_a_degenerate_model_is_evaluated_drawn_sampled_and_compared(trained, tmp
         run = with_weights(trained, tmp_path, spoil)
         for stage in (evaluate, sample):
             with pytest.raises(CheckpointError, match="expected finite numbers, found NaN"):
-                stage(run, device="cpu", wandb="disabled", say=silent)
+                stage(run, device="cpu", wandb="disabled")
         for stage in (draw_latent, write_report, lambda run: write_sweep([run], tmp_path), lambda run: compare([run])):
             with pytest.raises(RunError, match=r"is missing: `arc-vae evaluate --run spoil` makes it"): stage(run)
         assert "is missing" in explore(run).value
@@ -137,7 +137,7 @@ def test_a_degenerate_model_is_evaluated_drawn_sampled_and_compared(trained, tmp
     run = model(trained, tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        metrics = evaluate(run, "cpu", "disabled", say=silent, k=1)
+        metrics = evaluate(run, "cpu", "disabled", k=1)
         draw_evaluation(run)
         if model is all_black: execute("04_latent_viz", run, wandb="disabled")  # the notebook has been through it too
         else: draw_latent(run, silent, "disabled")
@@ -162,8 +162,8 @@ def test_finite_weights_that_overflow_are_refused_in_one_line(trained, tmp_path)
     def explode(vae):
         with torch.no_grad(): vae.encoder.net[-1].weight.fill_(3e38)
     run = with_weights(trained, tmp_path, explode)
-    with pytest.raises(RunError, match=r"NaN or infinity for 50 of 50 test grids"):
-        evaluate(run, "cpu", "disabled", say=silent, k=1)
+    with pytest.raises(RunError, match=r"NaN or infinity for 50 of 50 grids"):
+        evaluate(run, "cpu", "disabled", k=1)
     assert not (run/"metrics.json").exists()
     with pytest.raises(RunError, match="NaN or infinity"):
         sample(run, 30, device="cpu", wandb="disabled", say=silent)
@@ -176,7 +176,7 @@ def test_where_nothing_can_be_said_there_is_a_dash_and_no_nan(tmp_path, blank):
     test = np.stack([grids[0], 0*grids[0]]) if blank else grids[-1:]
     np.savez(tmp_path/"few.npz", train=grids[:10], val=grids[10:], test=test)
     run = small_run(tmp_path/"run", corpus=str(tmp_path/"few.npz"), epochs=1, beta_final_epoch=1)
-    metrics = evaluate(run, "cpu", "disabled", say=silent, k=1)
+    metrics = evaluate(run, "cpu", "disabled", k=1)
     assert strict((run/"metrics.json").read_text(encoding="utf-8")) == metrics
     assert "nan" not in format_report(metrics) + write_report(run).read_text(encoding="utf-8")
     if blank:

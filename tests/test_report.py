@@ -14,11 +14,11 @@ from conftest import ROOT
 from arc_vae.code.pretrained import load
 from arc_vae.corpus.generator import make_grids
 from arc_vae.corpus.objects import find_objects
-from arc_vae.evaluate import verdict
+from arc_vae.data import GridCorpus
+from arc_vae.evaluate import EvaluatedSplit, measure, verdict
 from arc_vae.metrics.accuracy import METRICS, accuracy_report
 from arc_vae.metrics.baselines import nearest_grids
 from arc_vae.metrics.object_errors import object_errors
-from arc_vae.metrics.split import evaluate_split
 from arc_vae.report.compare import compare
 from arc_vae.report.figures import figure_kl, figure_reconstructions, save_figure
 from arc_vae.report.page import TERMS, glossary, write_report
@@ -73,6 +73,8 @@ def test_objects_painted_as_their_boxes_are_not_whole():
 
 class NearestGrid:
     "Sends the number of the most similar training grid, and paints that."
+    latent_dim = 10
+
     def __init__(self, train): self.train = train
 
     def eval(self): pass
@@ -89,7 +91,8 @@ class NearestGrid:
 
 def test_a_table_of_training_grids_is_the_baseline_that_it_is():
     grids = torch.from_numpy(make_grids(500, seed=3)[0])
-    test, _ = evaluate_split(NearestGrid(grids[:400]), grids[:400], grids[400:])
+    corpus = GridCorpus("", "", grids[:400], grids[:0], grids[400:], {})
+    test = measure(EvaluatedSplit(NearestGrid(grids[:400]), corpus), ("test", "test.baselines"))["test"]
     for name in METRICS: assert test[name] == test["baselines"]["nearest_training_grid"][name], name
     assert test["active_units"] == 1
     assert 0 < test["skill"] < .6

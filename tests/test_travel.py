@@ -88,12 +88,12 @@ def test_a_lost_corpus_is_one_line_and_can_be_named(moved, tmp_path, monkeypatch
     config = read_json(run/"config.json") | dict(corpus=str(tmp_path/"gone.npz"))
     (run/"config.json").write_text(json.dumps(config))
     with pytest.raises(RunError, match="gone.npz: the corpus of the run is gone.*--corpus says where it is"):
-        evaluate(run, "cpu", "disabled", quiet)
+        evaluate(run, "cpu", "disabled")
     arc_vae.save_corpus(tmp_path/"other.npz", GRIDS[:50])
     with pytest.raises(RunError, match="other.npz: expected the corpus of the training, sha256"):
         run_corpus(config, run, tmp_path/"other.npz")
     monkeypatch.chdir(tmp_path)
-    metrics = evaluate(run, "cpu", "disabled", quiet, k=2, corpus="elsewhere.npz")
+    metrics = evaluate(run, "cpu", "disabled", k=2, corpus="elsewhere.npz")
     assert metrics["test"]["n_grids"] == 20
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'count_correct', 'accuracy_from_counts', 'to_json', 'accuracies', 'intact_cells', 'count_per_grid',
            'accuracies_of_counts', 'accuracies_per_draw', 'bootstrap_weights', 'bootstrap', 'bootstrap_ci',
-           'share_at_most', 'accuracy_report']
+           'error_kinds', 'error_kinds_per_grid', 'share_at_most', 'accuracy_report']
 
 # %% ../../nbs/metrics/00_accuracy.ipynb #imports
 import math
@@ -187,6 +187,23 @@ def bootstrap_ci(
         undefined = np.isnan(values).any()
         found[level] = None if undefined else np.quantile(values, (.025, .975)).tolist()
     return found
+
+# %% ../../nbs/metrics/00_accuracy.ipynb #error-kinds
+def error_kinds(
+    pred:Tensor,  # Predicted colors, uint8 (N, 16, 16)
+    x:Tensor,     # True colors, uint8 (N, 16, 16)
+)->dict:          # missed, invented, recolored: bool (N, 16, 16) each
+    "Wrong cells: colors missed, made up on the background, taken for another."
+    wrong = pred != x
+    return dict(missed=wrong & (pred == 0), invented=wrong & (x == 0), recolored=wrong & (x > 0) & (pred > 0))
+
+# %% ../../nbs/metrics/00_accuracy.ipynb #error-kinds-per-grid
+def error_kinds_per_grid(
+    pred:Tensor,  # Predicted colors, uint8 (N, 16, 16)
+    x:Tensor,     # True colors, uint8 (N, 16, 16)
+)->dict:          # kind of error -> cells
+    "Mean number of wrong cells of each kind."
+    return {kind: wrong.flatten(1).sum(1).double().mean().item() for kind, wrong in error_kinds(pred, x).items()}
 
 # %% ../../nbs/metrics/00_accuracy.ipynb #at-most
 def share_at_most(

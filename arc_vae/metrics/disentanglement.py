@@ -181,7 +181,7 @@ def _skill(scores):
 
 def disentanglement(
     learn_mu,                  # Posterior means that probes learn from, (N, D)
-    learn_factors:np.ndarray,  # What was drawn there, int8 (N, objects, 7)
+    learn_factors:np.ndarray,  # What was drawn there, int8 (N, objects, 7); None where that is not known
     judge_mu,                  # Posterior means that they are judged on, (M, D)
     judge_factors:np.ndarray,  # What was drawn there, int8 (M, objects, 7)
 )->dict:                       # probes: name -> dict; dci with its importances, (D, K); mig. None where too few to ask
@@ -189,6 +189,7 @@ def disentanglement(
 
     dci and mig are over PROBED_FACTORS, of grids with one object."""
     from threadpoolctl import threadpool_limits
+    if learn_factors is None or judge_factors is None: return None
     learn_mu = np.asarray(learn_mu, np.float64)
     judge_mu = np.asarray(judge_mu, np.float64)
     learn_questions, judge_questions = targets(learn_factors), targets(judge_factors)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['OPERATORS', 'MEASURED', 'N_MEASURED', 'Operator', 'moved', 'recolored', 'turned', 'largest', 'best_vector',
            'best_map', 'apply_map', 'agreement', 'divide_or_none', 'encode_and_back', 'measure_operator',
-           'noise_changes', 'compose_randomly', 'enlarged', 'repeated', 'transformed', 'readiness', 'OnCpu']
+           'noise_metrics', 'compose_randomly', 'enlarged', 'repeated', 'composition_metrics', 'OnCpu',
+           'equivariance_metrics']
 
 # %% ../../nbs/metrics/06_operators.ipynb #imports
 from typing import Callable, NamedTuple
@@ -170,17 +171,23 @@ def measure_operator(
     found = (*compositions[0], divide_or_none(done[0], again[0]), divide_or_none(done[1], again[1]), idle[0])
     return dict(zip(MEASURED, found)) | dict(n=int(fits.sum()), compositions=[exact for exact, _ in compositions])
 
-# %% ../../nbs/metrics/06_operators.ipynb #noise-changes
-def noise_changes(
+# %% ../../nbs/metrics/06_operators.ipynb #noise-metrics
+N_MEASURED = 2000  # Grids of a split that are looked at
+
+def noise_metrics(
     vae:VAE,                # Anything with decode
-    z:Tensor,               # (N, D)
-    back:Tensor,            # What they decode to, uint8 (N, 16, 16)
+    x:Tensor,               # uint8 (N, 16, 16), on the CPU as what follows
+    mu:Tensor,              # Their codes, (N, D)
+    pred:Tensor,            # What decode makes of these, uint8 (N, 16, 16)
     seed:int=0,             # Of the noise
     scales=(.02, .05),      # Standard deviations of the noise
-)->dict:                    # scale -> cells changed a grid
+)->dict:                    # scale -> cells changed a grid; colored_cells of a grid
     "Cells that differ once noise was added to all numbers."
-    unit = torch.randn(z.shape, generator=rng("perturb", seed)).to(z.device)
-    return {f"{s:g}": (vae.decode(z + s*unit) != back).flatten(1).sum(1).double().mean().item() for s in scales}
+    def cells(marked): return marked.flatten(1).sum(1).double().mean().item()
+    x, mu, pred = x[:N_MEASURED], mu[:N_MEASURED], pred[:N_MEASURED]
+    unit = torch.randn(mu.shape, generator=rng("perturb", seed))
+    changed = {f"{scale:g}": cells(vae.decode(mu + scale*unit).cpu() != pred) for scale in scales}
+    return changed | dict(colored_cells=cells(x > 0))
 
 # %% ../../nbs/metrics/06_operators.ipynb #compose
 def compose_randomly(
@@ -214,16 +221,16 @@ def repeated(x):
     left[:, :, 8:] = 0
     return torch.where((x[:, :, 8:] > 0).flatten(1).any(1)[:, None, None], x, x + left.roll(8, 2))
 
-# %% ../../nbs/metrics/06_operators.ipynb #transformed
-def transformed(
+# %% ../../nbs/metrics/06_operators.ipynb #composition-metrics
+def composition_metrics(
     vae:VAE,       # Anything with reconstruct
-    x:Tensor,      # uint8 (N, 16, 16)
+    x:Tensor,      # uint8 (N, 16, 16), on the CPU
     seed:int=0,    # Of what is done
 )->dict:           # depth -> pixel_accuracy, all_background_accuracy, foreground_accuracy, exact_match, blank; shares
     "How well grids come back that were composed of others by one to three operations."
     found = {}
     for depth in (1, 2, 3):
-        y = compose_randomly(x, depth, seed)
+        y = compose_randomly(x[:N_MEASURED], depth, seed)
         back = vae.reconstruct(y).cpu()
         exact, colored = agreement(back, y)
         found[str(depth)] = dict(
@@ -231,29 +238,24 @@ def transformed(
             foreground_accuracy=colored, exact_match=exact, blank=(back == 0).flatten(1).all(1).double().mean().item())
     return found
 
-# %% ../../nbs/metrics/06_operators.ipynb #readiness
-N_MEASURED = 2000  # grids of each split that are looked at
-
-def readiness(
-    vae:VAE,       # Trained model
-    val:Tensor,    # uint8 (N, 16, 16)
-    test:Tensor,   # uint8 (N, 16, 16)
-    seed:int=0,    # Of noise and compositions
-)->dict:           # operators: name -> as measure_operator; noise: scale -> cells; transformed: depth -> as transformed
-    "How far one can calculate with codes; parts of metrics.json."
-    val, test = val[:N_MEASURED].cpu(), test[:N_MEASURED].cpu()
-    vae = OnCpu(vae)
-    sent = encode_and_back(vae, test)
-    found = {name: measure_operator(vae, op, val, test, sent=sent) for name, op in OPERATORS.items()}
-    own = {f"{name}_by_code": op for name, op in OPERATORS.items() if op.own and vae.axes}
-    found |= {name: measure_operator(vae, op, val, test, own=True, sent=sent) for name, op in own.items()}
-    noise = noise_changes(vae, *sent, seed)
-    noise["colored_cells"] = (test > 0).flatten(1).sum(1).double().mean().item()
-    return dict(operators=found, noise=noise, transformed=transformed(vae, test, seed))
-
+# %% ../../nbs/metrics/06_operators.ipynb #on-cpu
 class OnCpu:
     "A model that takes and gives tensors on the CPU."
     def __init__(self, vae): self.vae, self.axes, self.encoder = vae, vae.axes, vae.encoder
     def encode(self, x): return self.vae.encode(x, check=False).cpu()
     def decode(self, z): return self.vae.decode(z).cpu()
     def reconstruct(self, x): return self.decode(self.encode(x))
+
+# %% ../../nbs/metrics/06_operators.ipynb #equivariance-metrics
+def equivariance_metrics(
+    vae:VAE,       # Trained model
+    val:Tensor,    # Grids to fit on, uint8 (N, 16, 16)
+    x:Tensor,      # Grids to judge on, uint8 (M, 16, 16), on the CPU as what follows
+    mu:Tensor,     # Their codes, (M, D)
+    pred:Tensor,   # What decode makes of these, uint8 (M, 16, 16)
+)->dict:           # operator -> as measure_operator
+    "How exactly operators on codes do what they do to grids."
+    vae, val, x, sent = OnCpu(vae), val[:N_MEASURED].cpu(), x[:N_MEASURED], (mu[:N_MEASURED], pred[:N_MEASURED])
+    found = {name: measure_operator(vae, op, val, x, sent=sent) for name, op in OPERATORS.items()}
+    own = {f"{name}_by_code": op for name, op in OPERATORS.items() if op.own and vae.axes}
+    return found | {name: measure_operator(vae, op, val, x, own=True, sent=sent) for name, op in own.items()}

@@ -17,7 +17,7 @@ from ..infra.runs import read_evaluation, read_log, read_run
 from ..data import PALETTE, render_grids
 from ..metrics.likelihood import ACTIVE_KL
 from ..metrics.object_errors import ERROR_TYPES, _OUTCOMES, object_errors
-from ..metrics.split import error_kinds
+from ..metrics.accuracy import error_kinds
 
 # %% ../../nbs/report/00_figures.ipynb #draw-curves
 _COSTS = dict(
