@@ -28,6 +28,7 @@ from arc_vae.code import dense
 from arc_vae.code.network import make_vae
 from arc_vae.corpus.generator import make_grids
 from arc_vae.corpus.writing import make_corpus
+from arc_vae.infra.logging import quiet
 from arc_vae.infra.random import rng
 from arc_vae.infra.settings import Captured
 from arc_vae.metrics.labels import markdown_table
@@ -87,7 +88,7 @@ def training_row(name, corpus, **changes):
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)/"run"
         start = time.perf_counter()
-        summary = train(cfg, run, say=lambda line: None)
+        with quiet(): summary = train(cfg, run)
         seconds = time.perf_counter() - start
         log = [json.loads(line) for line in (run/"log.jsonl").read_text(encoding="utf-8").splitlines()]
     best = log[summary["best_epoch"] - 1]

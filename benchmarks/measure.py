@@ -51,8 +51,7 @@ def prepare(cfg, grids):
     grids = torch.as_tensor(grids).to(vae.device)
     vae.fit(grids, say=lambda line: None)  # an unfitted codebook makes other work
     opt = make_optimizer(vae, cfg)
-    def say(line): print(line, file=sys.stderr)  # standard output may be somebody's pipe
-    update = make_update(vae, opt, cfg.grad_clip, maybe_compile(loss_terms, cfg.compile, say))
+    update = make_update(vae, opt, cfg.grad_clip, maybe_compile(loss_terms, cfg.compile))
     return Subject(cfg, vae, opt, update, grids)
 
 
@@ -79,7 +78,7 @@ def train_round(subject, steps):
     marks = [mark_time(device)]
     start = time.perf_counter()
     train_epoch(subject.vae, subject.opt, grids, subject.epoch, subject.cfg,
-                after=lambda measured: marks.append(mark_time(device)), update=subject.update)
+                subject.update, lambda done: marks.append(mark_time(device)))
     wait_for(device)
     seconds = time.perf_counter() - start
     subject.epoch += 1

@@ -60,10 +60,10 @@ def measured(record):
     return kept | dict(objective=objective, epoch=record["epoch"], beta=record["beta"])
 
 
-def run(candidate, cfg, corpus, say):
+def run(candidate, cfg, corpus):
     "Train one candidate once; the record for quality.jsonl."
     with tempfile.TemporaryDirectory() as place:
-        train.fit(cfg, corpus, place, say=say)
+        train.fit(cfg, corpus, place)
         log = [json.loads(line) for line in (Path(place)/"log.jsonl").read_text().splitlines()]
     beta_one = next(epoch for epoch in log if epoch["beta"] >= cfg.beta_mid - 1e-9)
     last = log[-1]
@@ -143,7 +143,7 @@ def main():
         configs = {candidate: settings(candidate, args.seeds[0], args) for candidate in args.candidates}
     except ValueError as e:
         sys.exit(str(e))
-    corpus = train.open_corpus(replace(next(iter(configs.values())), seed=0), HERE.parent/"outputs"/"corpus", say)
+    corpus = train.open_corpus(replace(next(iter(configs.values())), seed=0), HERE.parent/"outputs"/"corpus")
     if args.threads: torch.set_num_threads(args.threads)
     if args.epochs:
         epochs = dict.fromkeys(configs, args.epochs)
@@ -157,7 +157,7 @@ def main():
         for candidate in configs:
             cfg = with_epochs(settings(candidate, seed, args), epochs[candidate])
             say(f"{candidate}, seed {seed}, {cfg.epochs} epochs")
-            record = run(candidate, cfg, corpus, say) | origin
+            record = run(candidate, cfg, corpus) | origin
             records.append(record)
             with open(args.out, "a") as file:
                 file.write(json.dumps(record) + "\n")

@@ -20,17 +20,15 @@ import nbformat
 import torch
 from conftest import contents
 
-from arc_vae.infra.checkpoint import EXPORTED, PHASES, START, read_checkpoint
-from arc_vae.code.pretrained import verify
+from arc_vae.infra.checkpoint import read_checkpoint
 
 SMALL = dict(n_corpus=200, batch_size=32,  # five steps an epoch
              epochs=2, beta_mid_epoch=1, beta_final_epoch=1, patience=3, threads=1)
+MODELS = dict.fromkeys(("vae_best.pth", "start.pth", "beta_mid.pth", "beta_final.pth"), "vae")
+KINDS = MODELS | {"encoder.pth": "encoder", "decoder.pth": "decoder", "last.pth": "training"}
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["arc_vae.train", "nbformat", "torch._dynamo"])  # the last one for the first optimizer
-
-VALIDATED = ("distortion", "rate", "elbo", "objective", "pixel_accuracy", "all_background_accuracy", "skill",
-             "foreground_accuracy", "exact_match")
 
 
 def die(): os.kill(os.getpid(), signal.SIGKILL)
@@ -56,19 +54,12 @@ def fill_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 
 
-def no_validation(vae, grids, cfg):
-    "What validate returns, without a look at the model."
-    return dict.fromkeys(VALIDATED, 0.) | dict(kl_per_dim=[0.]*10)
-
-
 def hurt(train, run_dir, how, number):
     "Arrange what is to happen to this process."
     acts_at_step = {"step": die, "wait": lambda: time.sleep(60), "disk full": fill_disk,
                     "folder gone": lambda: shutil.rmtree(run_dir)}
     if how in acts_at_step: at_call(train, "train_step", number, acts_at_step[how])
     elif how in ("before", "after"): at_call(os, "replace", number, die, after=how == "after")
-    elif how == "clock": time.time = itertools.count(1e9, -3600).__next__
-    elif how == "no validation": train.validate = no_validation
     elif how: globals()[f"wandb_{how}"]()
 
 
@@ -115,7 +106,7 @@ def wandb_finish_hangs(seconds):
 
 
 def _train(run_dir, how, number, changes, answer):
-    "What the process does. Its answer is JSON: what training.json holds, or the error; what was said; times."
+    "Train in this process. The answer is JSON: what training.json holds or the error, what was printed, and times."
     run_dir = Path(run_dir)
     for name in list(os.environ):
         if name.startswith("WANDB_"): del os.environ[name]
@@ -126,18 +117,16 @@ def _train(run_dir, how, number, changes, answer):
     runs.LOCK_SECONDS = .2
     hurt(train, run_dir, how, number)
     resume = (run_dir/"config.json").exists()
-    said, first_step = [], []
+    first_step = []
     start = time.monotonic()
     at_call(train, "train_step", 0, lambda: first_step.append(time.monotonic() - start))
-    try:
-        if resume: cfg = resumed_config(run_dir, **changes)
-        else: cfg = train.make_config("tiny", **SMALL | changes)
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            result = train.train(cfg, run_dir, say=said.append, resume=resume)
-        result["printed"] = printed.getvalue()
-    except Exception as e: result = dict(error=f"{type(e).__name__}: {e}")
-    started = first_step[0] if first_step else None
-    answer.put(json.dumps(result | dict(said=said, seconds=time.monotonic() - start, started=started)))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            cfg = resumed_config(run_dir, **changes) if resume else train.make_config("tiny", **SMALL | changes)
+            result = train.train(cfg, run_dir, resume=resume)
+        except Exception as e: result = dict(error=f"{type(e).__name__}: {e}")
+    result |= dict(printed=printed.getvalue(), seconds=time.monotonic() - start, started=(first_step or [None])[0])
+    answer.put(json.dumps(result))
 
 
 def begin(run_dir, how="", number=0, **changes):
@@ -149,7 +138,7 @@ def begin(run_dir, how="", number=0, **changes):
 
 
 def trained(run_dir, how="", number=0, **changes):
-    "Train, or go on; what came of it, or None where the process was killed."
+    "Train, or go on; the answer, or None where the process was killed."
     process, answer = begin(run_dir, how, number, **changes)
     process.join(120)
     if process.exitcode == -signal.SIGKILL: return None
@@ -157,33 +146,34 @@ def trained(run_dir, how="", number=0, **changes):
     return json.loads(answer.get(timeout=10))
 
 
-def judged(state):
-    "What was decided by in each epoch."
+def objectives(state):
+    "The numbers that decided which epoch was the best."
     return [(record["best"], record["val_objective"], record["train_objective"]) for record in state["log"]]
 
 
 def same(a, b):
-    "The exported files of two runs byte for byte, and every number from which training would go on."
+    "Compare the models of two runs byte for byte, and every number from which training would go on."
     files, other_files = (contents(run/"checkpoints") for run in (a, b))
-    for name in (*EXPORTED, START, *PHASES, "manifest.json"): assert files[name] == other_files[name], name
+    for name in KINDS.keys() - {"last.pth"}: assert files[name] == other_files[name], name
     state, other = (read_checkpoint(run/"checkpoints"/"last.pth", "training") for run in (a, b))
     for name, weights in state["state_dict"].items(): assert torch.equal(weights, other["state_dict"][name])
     for i, moments in state["optimizer"]["state"].items():
         for name, values in moments.items(): assert torch.equal(values, other["optimizer"]["state"][i][name])
-    assert judged(state) == judged(other)
+    assert objectives(state) == objectives(other)
     return True
 
 
-def whole(run, within=None):
-    "Every checkpoint opens and fits its hash, and no half-written file is left in all of the run's place."
-    return all(said == "whole" for _, said in verify(run)) and not list((within or run.parent).rglob("*.part"))
-
-
 def everything_opens(run):
-    "Every file of a run that was killed is whole, or not there yet."
-    kinds = EXPORTED | dict.fromkeys((START, *PHASES), "vae")
-    for path in run.glob("checkpoints/*.pth"): read_checkpoint(path, kinds.get(path.name, "training"))
-    for path in (*run.glob("*.json"), *run.glob("checkpoints/*.json")): json.loads(path.read_text())
+    "Check that every file of a run that was killed is whole, or not there yet."
+    for path in run.glob("checkpoints/*.pth"): read_checkpoint(path, KINDS[path.name])
+    for path in run.glob("*.json"): json.loads(path.read_text())
     for path in run.glob("*.ipynb"): nbformat.read(path, as_version=4)
     for path in run.glob("log.jsonl"):
         for line in path.read_text().splitlines(): json.loads(line)
+
+
+def whole(run, within=None):
+    "Whether every checkpoint is there and opens, and no half-written file is left in all of the run's place."
+    everything_opens(run)
+    written = {path.name for path in run.glob("checkpoints/*.pth")}
+    return written == set(KINDS) and not list((within or run.parent).rglob("*.part"))

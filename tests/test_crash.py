@@ -1,12 +1,9 @@
 """Runs that are killed, asked to stop or explode, through the real command line.
 
-Nothing is lost, and going on gives the weights of a run that was left alone.
-
-    ARC_VAE_KILLS=50 python -m pytest tests/test_crash.py -k loop -s     as many kills as one likes
+Nothing is lost but the epoch under way, and going on gives the weights of a run that was left alone.
 """
 import json
 import os
-import random
 import resource
 import signal
 import subprocess
@@ -16,15 +13,9 @@ import psutil
 import pytest
 import torch
 from conftest import BIN, ROOT, command
-from crashing import everything_opens, same, whole
+from crashing import same, whole
 
-from arc_vae.code.pretrained import verify
-
-WORDS = ("--preset", "tiny", "--set", "n_corpus=1000", "--set", "epochs=4", "--set", "save_minutes=0")
-
-
-def state(run):
-    return torch.load(run/"checkpoints"/"last.pth", weights_only=True)
+WORDS = ("--preset", "tiny", "--set", "n_corpus=1000", "--set", "epochs=4")
 
 
 def source_tree():
@@ -38,10 +29,8 @@ def alone(tmp_path_factory):
     "outputs/alone of a run that nothing happened to."
     place = tmp_path_factory.mktemp("crash")
     before = source_tree()
-    start = time.monotonic()
     done = command("arc-vae", "train", *WORDS, "--run", "alone", cwd=place)
     assert done.returncode == 0, done.stdout
-    (place/"seconds").write_text(str(time.monotonic() - start))
     assert source_tree() == before, "the source tree may be read-only"
     return place/"outputs"/"alone"
 
@@ -62,17 +51,15 @@ def started(place, name):
 
 
 def goes_on_to_the_same(alone, name):
-    "Resume a run and compare what comes of it."
+    "Resume a run and compare it with the one that was left alone."
     done = command("arc-vae", "train", "--resume", name, cwd=alone.parents[1])
     assert done.returncode == 0, done.stdout
     the_same(alone, alone.parent/name)
 
 
 def the_same(alone, run):
-    "Compare what two runs came to; every file is whole."
-    assert same(alone, run)
-    assert whole(run, within=run)
-    assert len(verify(run)) == 8
+    "Compare the results of two runs; every file is whole."
+    assert same(alone, run) and whole(run, within=run)
     assert len((run/"log.jsonl").read_text().splitlines()) == 4
     assert json.loads((run/"training.json").read_text())["status"] == "completed"
 
@@ -121,79 +108,38 @@ def test_a_signal_before_anything_happened(alone, moment):
     time.sleep(.2)
     while run.poll() is None and not MOMENTS[moment](run, alone.parent/moment): time.sleep(.01)
     run.send_signal(signal.SIGTERM)
-    said, _ = run.communicate(timeout=30)
-    assert run.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), said
-    assert "Traceback" not in said, said
+    printed, _ = run.communicate(timeout=30)
+    assert run.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), printed
+    assert "Traceback" not in printed, printed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_and_the_run_goes_on(alone, number):
+    run, kernels = started(alone.parents[1], number.name)
+    run.send_signal(number)
+    printed, _ = run.communicate(timeout=60)
+    assert run.returncode == 128 + number, printed
+    assert f"{number.name} in epoch 2, step" in printed, printed
+    assert "--resume goes on from epoch 2" in printed, printed
+    assert "KeyboardInterrupt" not in printed, printed
+    gone, still = psutil.wait_procs(kernels, timeout=10)
+    assert not still, "no kernel is left behind"
+    assert json.loads((alone.parent/number.name/"training.json").read_text())["status"] == "interrupted"
+    goes_on_to_the_same(alone, number.name)
 
 
 def small_files():
-    "A process in which no file can grow beyond half a megabyte."
+    "Called in a process in which no file shall grow beyond half a megabyte."
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
 
 
 def test_a_full_disk_is_one_line(alone):
     run = begin(alone.parents[1], *WORDS, "--run", "full", "--set", "network=objects", preexec_fn=small_files)
-    said, _ = run.communicate(timeout=120)
-    assert run.returncode == 1, said
-    assert "Error: [Errno 27] File too large:" in said, said
-    assert "last.pth" in said, said
-    assert "Traceback" not in said, said
-
-
-def kill_all(run):
-    "SIGKILL to a command under way and its kernels."
-    kernels = psutil.Process(run.pid).children()
-    os.killpg(run.pid, signal.SIGKILL)
-    for kernel in kernels: kernel.kill()
-    run.communicate()
-    psutil.wait_procs(kernels, timeout=10)
-
-
-def test_kill_loop(alone):
-    "SIGKILL at random times; a run that gets through is compared with the one left alone, and the next one begins."
-    place = alone.parents[1]
-    seconds_alone = float((place/"seconds").read_text())
-    rng = random.Random(0)
-    kills, runs, killed_at = 0, 0, []
-    while kills < int(os.environ.get("ARC_VAE_KILLS", 2)):
-        folder = alone.parent/f"loop{runs}"
-        goes_on = (folder/"config.json").exists()
-        words = ("--resume", folder.name) if goes_on else (*WORDS, "--run", folder.name)
-        run = begin(place, *words, start_new_session=True)
-        try: run.communicate(timeout=rng.uniform(.1, .9)*seconds_alone)
-        except subprocess.TimeoutExpired:
-            kill_all(run)
-            kills += 1
-            everything_opens(folder)
-            if not (folder/"checkpoints"/"last.pth").exists(): continue
-            reached = state(folder)
-            killed_at.append((reached["epoch"], reached["step"]))
-        else:
-            assert run.returncode == 0
-            the_same(alone, folder)
-            runs += 1
-    if (alone.parent/f"loop{runs}"/"config.json").exists():
-        goes_on_to_the_same(alone, f"loop{runs}")
-        runs += 1
-    print(f"{kills} kills, {len(killed_at)} of them after the first checkpoint, at (epoch, step) {killed_at}; "
-          f"{runs} runs ended with the same weights")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_stops(alone, number):
-    run, kernels = started(alone.parents[1], number.name)
-    run.send_signal(number)
-    said, _ = run.communicate(timeout=60)
-    assert run.returncode == 128 + number, said
-    assert f"{number.name} in epoch 2, step" in said, said
-    assert "the state is saved" in said, said
-    assert "KeyboardInterrupt" not in said, said
-    gone, still = psutil.wait_procs(kernels, timeout=10)
-    assert not still, "no kernel is left behind"
-    folder = alone.parent/number.name
-    assert json.loads((folder/"training.json").read_text())["status"] == "interrupted"
-    assert state(folder)["step"] > 0, "saved in the middle of an epoch"
-    goes_on_to_the_same(alone, number.name)
+    printed, _ = run.communicate(timeout=120)
+    assert run.returncode == 1, printed
+    assert "Error: [Errno 27] File too large:" in printed, printed
+    assert "last.pth" in printed, printed
+    assert "Traceback" not in printed, printed
 
 
 def test_numbers_that_explode(alone):
@@ -205,4 +151,5 @@ def test_numbers_that_explode(alone):
     assert "gradient norm" in done.stdout, done.stdout
     assert json.loads((run/"training.json").read_text())["status"] == "diverged"
     assert not (run/"checkpoints"/"vae_best.pth").exists()
-    for weights in state(run)["state_dict"].values(): assert weights.isfinite().all(), "what was kept is good"
+    start = torch.load(run/"checkpoints"/"start.pth", weights_only=True)
+    for weights in start["state_dict"].values(): assert weights.isfinite().all(), "what was kept is good"

@@ -1,4 +1,4 @@
-"""Runs that die at every file they write and at chosen steps, run out of disk, lose their folder, clock or W&B.
+"""Runs that die at every file they write and at chosen steps, run out of disk, or lose their folder or W&B.
 
 What was whole stays whole, and going on gives the very same weights.
 """
@@ -13,7 +13,7 @@ from crashing import begin, everything_opens, same, trained, whole
 from arc_vae.infra.checkpoint import read_checkpoint
 
 # Stops early, whenever two epochs bring nothing
-PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.006, save_minutes=0)
+PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.006)
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +48,12 @@ def test_killed_at_every_rename(place, alone):
             assert whole(run), f"{how} rename {number}"
             shutil.rmtree(run.parent)
         if not any(dead): break
-    assert number > 15, f"a run renames more than {number} files"
+    assert number > 12, f"a run renames more than {number} files"
 
 
 STOPS = dict(  # name -> steps, counted from where each process began, given the best epoch; an epoch has five
-    first_step=lambda best: (0,),
-    mid_epoch=lambda best: (3,),
-    boundary=lambda best: (5,),
-    again_and_again=lambda best: (5, 0, 1),
-    in_the_ramps=lambda best: (8, 4, 9),
-    patience_begins=lambda best: (5*best + 2,),
-    in_patience=lambda best: (5*best + 6, 2))
+    again_and_again=lambda best: (0, 8, 0, 5, 9),
+    in_patience=lambda best: (5*best + 2, 6, 2))
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -78,9 +73,8 @@ def test_two_writers(place, alone):
     first, _ = begin(run, "wait", 3)
     while not (run/"training.json").exists(): assert first.is_alive()
     before = contents(run)
-    said = trained(run)["error"]
-    assert "RunError" in said
-    assert "another process" in said
+    error = trained(run)["error"]
+    assert "RunError" in error and "another process" in error
     assert contents(run) == before
     first.kill()
     first.join()
@@ -91,58 +85,38 @@ def test_two_writers(place, alone):
 @pytest.mark.parametrize("how", ["disk full", "folder gone"])
 def test_nowhere_to_write(place, alone, how):
     run = place/how/"run"
-    said = trained(run, how, 7)["error"]
-    assert "Error" in said, said
-    assert str(run) in said, said
+    error = trained(run, how, 7)["error"]
+    assert "Error" in error and str(run) in error, error
     if how == "folder gone":
-        assert "No such file" in said, said
+        assert "No such file" in error, error
         assert not run.exists(), "a folder that was removed is not made again"
         return
-    assert "File too large" in said, said
+    assert "File too large" in error, error
     trained(run)
-    assert same(alone, run)
-    assert whole(run)
+    assert same(alone, run) and whole(run)
 
 
-def test_a_clock_that_runs_backwards(place, alone):
-    assert trained(place/"clock"/"run", "clock")["seconds"] > 0
-    assert same(alone, place/"clock"/"run")
-
-
-def test_both_states_broken(place, alone):
+def test_a_broken_state(place, alone):
     run = place/"broken"/"run"
     shutil.copytree(alone, run)
-    for path in (run/"checkpoints"/"last.pth", run/"checkpoints"/"previous.pth"):
-        state = bytearray(path.read_bytes())
-        state[len(state)//2] ^= 1  # one bit
-        path.write_bytes(state)
+    last = run/"checkpoints"/"last.pth"
+    state = bytearray(last.read_bytes())
+    state[len(state)//2] ^= 1  # one bit
+    last.write_bytes(state)
     before = contents(run)
-    said = trained(run)["error"]
-    for words in ("CheckpointError", "last.pth", "previous.pth"): assert words in said, said
+    assert f"CheckpointError: {last}" in trained(run)["error"]
     assert contents(run) == before
-    for path in run.glob("checkpoints/[lp]*.pth"): path.unlink()
+    last.unlink()
     assert "no such checkpoint" in trained(run)["error"], "a run that had begun does not silently begin again"
     assert (run/"log.jsonl").read_text()
 
 
-WATCHED = {  # name -> settings that change what is looked at
-    "no validation": {},
-    "other validation": dict(n_val=3),
-    "pictures": dict(wandb="offline", wandb_every=1),
-    "tracked": dict(wandb="offline", wandb_every=100)}
-
-
-@pytest.mark.parametrize("how", WATCHED)
-def test_what_is_watched_does_not_change_the_weights(place, alone, how):
-    run = place/how/"run"
-    trained(run, how if how == "no validation" else "", **WATCHED[how])
+@pytest.mark.parametrize("changes", [dict(n_val=3), dict(wandb="offline", wandb_every=1)])
+def test_validation_and_pictures_do_not_change_the_weights(place, alone, changes):
+    run = place/str(changes)/"run"
+    trained(run, **changes)
     last, own = (read_checkpoint(r/"checkpoints"/"last.pth", "training")["state_dict"] for r in (alone, run))
-    for name, weights in last.items(): assert torch.equal(weights, own[name]), how
-
-
-def test_another_seed_is_another_run(place, alone):
-    trained(place/"seed"/"run", seed=1)
-    with pytest.raises(AssertionError): same(alone, place/"seed"/"run")
+    for name, weights in last.items(): assert torch.equal(weights, own[name])
 
 
 @pytest.mark.parametrize("how,mode", [
@@ -151,8 +125,7 @@ def test_another_seed_is_another_run(place, alone):
 def test_weights_do_not_depend_on_wandb(place, alone, how, mode):
     run = place/f"{how} {mode}"/"run"
     result = trained(run, how, wandb=mode)
-    assert same(alone, run)
-    assert whole(run)
+    assert same(alone, run) and whole(run)
     asked_for = (how, mode) != ("black_hole", "auto")
     assert result["printed"].count("W&B") == asked_for, "one line, unless it was never asked for"
     assert result["started"] < 12, "a second or two without Weights & Biases, ten seconds more at most with it"
@@ -162,6 +135,7 @@ def test_a_signal_does_not_wait_for_wandb(place, alone):
     run = place/"signal"/"run"
     result = trained(run, "and_a_signal", wandb="offline")
     assert "Interrupted: SIGTERM in epoch 2, step 3" in result["error"]
+    assert "--resume goes on from epoch 2" in result["error"]
     assert result["seconds"] < 10 + result["started"]
     assert trained(run, wandb="disabled")["status"] == "completed"
     assert same(alone, run)

@@ -148,14 +148,13 @@ def test_cores_are_those_that_one_may_use():
 
 # Words on the command line
 
-def test_a_run_that_stopped_early_says_why_more_epochs_change_nothing(tmp_path):
+def test_a_run_that_stopped_early_says_why_more_epochs_change_nothing(tmp_path, capsys):
     run = small_run(tmp_path/"r", n_corpus=100, epochs=5, beta_final_epoch=1, patience=1, lr=0, lr_final=0)
-    said = []
-    summary = train(resumed_config(run, epochs=9), run, resume=True, say=said.append)
+    summary = train(resumed_config(run, epochs=9), run, resume=True)
     assert summary["status"] == "early_stopped"
     assert ("note: not trained any further, the objective was not better for 1 epochs; "
-            "more patience goes on, --set patience=2") in said
-    assert train(resumed_config(run, patience=2), run, resume=True, say=said.append)["epochs"] > summary["epochs"]
+            "more patience goes on, --set patience=2") in capsys.readouterr().out
+    assert train(resumed_config(run, patience=2), run, resume=True)["epochs"] > summary["epochs"]
 
 
 def test_a_gpu_has_a_number_and_goes_by_one_name(tmp_path, monkeypatch):

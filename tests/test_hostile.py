@@ -557,7 +557,7 @@ def test_bad_configs(run, tmp_path, name):
     write_config(copy, config, CONFIGS[name])
     before = contents(copy)
     with pytest.raises((RunError, ConfigError, DatasetError)) as refused:
-        train(resumed_config(copy), copy, resume=True, say=lambda line: None)
+        train(resumed_config(copy), copy, resume=True)
     assert len(str(refused.value)) < 600
     assert "\n" not in str(refused.value)
     assert contents(copy) == before, "nothing was overwritten"

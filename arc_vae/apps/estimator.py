@@ -14,6 +14,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
+from ..infra.logging import quiet
 from ..code.pretrained import load
 from ..corpus.formats import as_colors, save_corpus
 from ..data import GRID
@@ -64,7 +65,7 @@ class GridEncoder(TransformerMixin, BaseEstimator):
         with tempfile.TemporaryDirectory() as folder:
             corpus = save_corpus(Path(folder)/"corpus.npz", torch.from_numpy(cells))
             changes = dict(wandb="disabled") | (self.settings or {})
-            train(make_config(self.preset, corpus=corpus, **changes), Path(folder)/"run", say=lambda line: None)
+            with quiet(): train(make_config(self.preset, corpus=corpus, **changes), Path(folder)/"run")
             return load(Path(folder)/"run", "auto")
 
     def transform(self, X):

@@ -53,13 +53,15 @@ def check_choices(
 
 def prepare_run(preset, corpus, name, settings):
     "Settings and a free run folder, or the reason why not, before any kernel starts."
+    from arc_vae.infra.logging import quiet
     from arc_vae.training.settings import open_corpus
     cfg = config_from(preset, corpus, settings)
     path = run_path(name, preset)
     if (path/"config.json").exists():
         raise click.ClickException(f"outputs/{path.name} already holds a run; choose another --run, or remove it")
     check_choices(cfg.device, cfg.wandb)
-    if cfg.corpus: open_corpus(cfg, "", lambda line: None)
+    if cfg.corpus:
+        with quiet(): open_corpus(cfg, "")
     return cfg, path
 
 # %% ../../nbs/apps/07_stages.ipynb #one-of
@@ -173,9 +175,10 @@ def run_sweep(
 ):
     "Bring the runs of a sweep to their evaluation, and write and print its table."
     from arc_vae.apps.sweep import sweep_plan, write_sweep
+    from arc_vae.infra.logging import quiet
     from arc_vae.training.settings import make_config, open_corpus
     cfg = replace(make_config(preset, **changes), seed=seeds[0])
-    changes["corpus"] = open_corpus(cfg, place.parent/"corpus", say=lambda line: None).path
+    with quiet(): changes["corpus"] = open_corpus(cfg, place.parent/"corpus").path
     trainings = sweep_plan(place.name, betas, seeds, preset, **changes)
     evaluated = set()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..infra.files import file_sha256
 from ..infra.settings import pick_device
-from ..infra.checkpoint import EXPORTED, PHASES, START, STATES, CheckpointError, half_of, load_weights
+from ..infra.checkpoint import EXPORTED, PHASES, START, STATE, CheckpointError, half_of, load_weights
 from ..infra.checkpoint import read_checkpoint
 from ..model import VAE
 from .network import NETWORKS, make_vae
@@ -38,7 +38,7 @@ def load(
     device = _device(device)
     path = Path(source)
     if path.is_dir(): path = path/"checkpoints"/"vae_best.pth"
-    found = read_checkpoint(path, "training" if path.name in STATES else "vae")
+    found = read_checkpoint(path, "training" if path.name == STATE else "vae")
     vae = load_weights(_fresh(found, path), found["state_dict"], path)
     return vae.to(device).eval()
 
@@ -84,7 +84,7 @@ def verify(
     folder = Path(run_dir)/"checkpoints"
     hashes = _read_hashes(folder)
     kinds = dict(EXPORTED)
-    for name in STATES: kinds[name] = "training"
+    kinds[STATE] = "training"
     for name in (START, *PHASES): kinds[name] = "vae"
     found = []
     for name, kind in sorted(kinds.items()):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .files import expected_one_of
+from .logging import log
 
 # %% ../../nbs/infra/04_settings.ipynb #configerror
 class ConfigError(ValueError):
@@ -81,7 +82,6 @@ def pick_device(
 def maybe_compile(
     function,      # Whose arithmetic depends on its arguments alone
     backend:str,   # Of torch.compile; empty: none
-    say=print,     # Told where it fails
 ):                 # Like the function
     """A function as one graph for each shape of its arguments.
 
@@ -94,7 +94,7 @@ def maybe_compile(
         try: return chosen(*arguments)
         except Exception as error:  # whatever the compiler runs into
             if chosen is function: raise
-            say(f"warning: torch.compile failed ({type(error).__name__}); training goes on without it")
+            log.warning(f"warning: torch.compile failed ({type(error).__name__}); training goes on without it")
             chosen = function
             return function(*arguments)
     return call

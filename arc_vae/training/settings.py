@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..infra.files import DatasetError, did_you_mean, expected_one_of
-from ..infra.logging import Progress
+from ..infra.logging import Progress, log
 from ..infra.settings import ConfigError, as_type, check_limits, pick_device
 from ..infra.checkpoint import MAX_LATENT
 from ..infra.runs import CONFIG_SCHEMA, find_corpus, read_json
@@ -59,7 +59,6 @@ class TrainConfig:
     compile:str = _setting("", choices=("", "inductor", "cudagraphs", "aot_eager"))
     wandb:str = _setting("auto", choices=("auto", "online", "offline", "disabled"))  # Weights & Biases
     wandb_every:int = _setting(5, min=1)        # Epochs between pictures
-    save_minutes:float = 5.                     # Between checkpoints inside an epoch; each epoch ends with one anyway
 
 # %% ../../nbs/training/00_settings.ipynb #presets
 PRESETS = dict(
@@ -121,13 +120,12 @@ def lr_at(
 def open_corpus(
     cfg:TrainConfig,  # corpus or n_corpus; n_train, n_val, n_test
     cache,            # Folder for a generated corpus
-    say=print,        # Told what happens
 )->GridCorpus:        # On the CPU
     "The corpus of a run: the given file, or one generated once and kept; DatasetError where it cannot be used."
     path = Path(cfg.corpus) if cfg.corpus else Path(cache)/f"atomic-{cfg.n_corpus}-seed{cfg.seed}.npz"
     if not cfg.corpus and not path.exists():
-        say(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
-        make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating", say))
+        log.info(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
+        make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating"))
     whole = load_corpus(path)
     corpus = whole.head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
     for split, grids in dict(val=corpus.val, test=corpus.test).items():
@@ -138,7 +136,7 @@ def open_corpus(
 
 # %% ../../nbs/training/00_settings.ipynb #resumed-config
 CHANGES_WEIGHTS = ("epochs", "patience", "device", "threads", "compile")
-MAY_CHANGE = (*CHANGES_WEIGHTS, "wandb", "wandb_every", "save_minutes")
+MAY_CHANGE = (*CHANGES_WEIGHTS, "wandb", "wandb_every")
 
 def resumed_config(
     run_dir,      # Folder of the run
@@ -155,29 +153,28 @@ def resumed_config(
                           f"only {', '.join(MAY_CHANGE)} may change, start a new run for the rest")
     return cfg
 
-# %% ../../nbs/training/00_settings.ipynb #introduce
+# %% ../../nbs/training/00_settings.ipynb #print-run-header
 def print_run_header(
     cfg:TrainConfig,  # Settings
     config:dict,      # Those that the run started with, config.json
     run_dir:Path,     # Its folder
     resume:bool,      # Whether it goes on
-    say=print,        # Told what runs where, and what differs from what one would expect
 ):
-    "What is about to be trained, in a line or a few."
+    "Log what is about to be trained and where, and what differs from what one would expect."
     goes_on = "goes on, " if resume else ""
     threads = cfg.threads or torch.get_num_threads()
-    say(f"run {run_dir.name}: {goes_on}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, "
+    log.info(f"run {run_dir.name}: {goes_on}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, "
         f"{cfg.epochs} epochs on {pick_device(cfg.device)} with {threads} threads")
     for name in MAY_CHANGE:
         now = getattr(cfg, name)
         if now == config.get(name, now): continue
         warning = "; the weights may differ from an undisturbed run's" if name in CHANGES_WEIGHTS else ""
-        say(f"note: {name} was {config[name]!r} when the run started, now {now!r}{warning}")
+        log.info(f"note: {name} was {config[name]!r} when the run started, now {now!r}{warning}")
     started_with = config.get("versions", {}).get("torch")
     if started_with != torch.__version__:
-        say(f"note: the run started with torch {started_with}, this is {torch.__version__}; "
+        log.info(f"note: the run started with torch {started_with}, this is {torch.__version__}; "
             "the weights may differ in their last bits from an undisturbed run's")
     final = beta_at(cfg.epochs, cfg)
     if final < cfg.beta_final:
-        say(f"note: {cfg.epochs} epochs end inside the ramp, at β = {final:.2f} instead of {cfg.beta_final}; "
+        log.info(f"note: {cfg.epochs} epochs end inside the ramp, at β = {final:.2f} instead of {cfg.beta_final}; "
             "beta_mid_epoch and beta_final_epoch move it")
