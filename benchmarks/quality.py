@@ -1,56 +1,64 @@
 """Train candidates for equal time on one corpus and compare what they reach: the command behind quality.md.
 
     python benchmarks/quality.py --minutes 2 --seeds 0 1 2 default reference default:batch_size=512,lr=3e-3
-    python benchmarks/quality.py --minutes 2 default default:network=separable
+    python benchmarks/quality.py --minutes 2 default default:network=bases_512
 
-A candidate is a preset, maybe with settings after a colon; besides the networks of the package, those of variants.py
-can be named. All candidates are timed in turn first; each then gets as many epochs as fit into the minutes (3 to 50, or
-exactly --epochs), the ramps of beta ending at one and three fifths of them as in the specification. The figures are of
-the validation split: candidates are chosen by them, so the test split stays out of it. Every run appends a line to
-quality.jsonl.
+A candidate is a preset, maybe with settings after a colon; the networks `bases_N` and `weight_W` are known here only.
+All candidates are timed in turn first; each then gets as many epochs as fit into the minutes (3 to 50, or exactly
+--epochs), and the ramps of beta end at one and three fifths of them. The figures are those of the validation split:
+candidates are chosen by them, so the test split stays out of it. Every run appends a line to quality.jsonl.
 """
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from statistics import mean, median, stdev
 
 import torch
-from measure import prepare, train_round
-import variants  # noqa: F401  registers its networks, which arc_vae.train must find
+from measure import prepare, time_in_turns, use_kernel_environment
 
-from arc_vae import train
-from arc_vae.code.network import make_vae
+from arc_vae.code.network import NETWORKS, object_network
+from arc_vae.infra.runs import read_log
 from arc_vae.metrics.labels import markdown_table
+from arc_vae.train import train
+from arc_vae.training.settings import make_config, open_corpus
 
 HERE = Path(__file__).parent
+LOG = HERE/"quality.jsonl"
 SHOWN = dict(pixel_accuracy="pixel", foreground_accuracy="colored", exact_match="exact", distortion="D", rate="R",
              objective="D + 2R", elbo="elbo")
 
 
-def say(line):
-    print(line, file=sys.stderr, flush=True)
+def add_variants():
+    "Give names to codebooks of other sizes and other prices of an entry."
+    # pictures of the codebook, in eight orientations each
+    for n in (24, 96, 192, 384, 512, 1024): NETWORKS[f"bases_{n}"] = object_network(bases=n)
+    # how much of an entry's rate its choice considers
+    for weight in (.4, .5, .6, .8, 1.): NETWORKS[f"weight_{weight}"] = object_network(rate_weight=weight)
 
 
-def settings(candidate, seed, args):
-    "The configuration that a candidate's text describes."
+def settings(candidate, seed, args, corpus):
+    "The settings that a candidate's text describes."
     preset, _, text = candidate.partition(":")
     changes = dict(change.split("=", 1) for change in text.split(",") if change)
-    asked = dict(corpus=args.corpus, n_train=args.n_train, threads=args.threads, wandb="disabled", seed=seed)
-    return train.make_config(preset, **asked | changes)
+    asked = dict(corpus=corpus.path, n_train=args.n_train, threads=args.threads, wandb="disabled", seed=seed)
+    return make_config(preset, **asked | changes)
 
 
-def speed(cfg, grids):
-    "Grids a second of a few training steps."
-    candidate = prepare(cfg, grids)
-    train_round(candidate, 10)
-    done = train_round(candidate, 100)
-    return done["grids"]/done["seconds"]
+def epochs_that_fit(configs, grids, seconds):
+    "For each candidate how many epochs fit into so many seconds, by three rounds of a hundred steps in turns."
+    tasks = {}
+    for candidate, cfg in configs.items():
+        _, steps = prepare(cfg, grids)
+        tasks[candidate] = lambda steps=steps: list(islice(steps, 100))
+    found = time_in_turns(tasks, 3)
+    speeds = {candidate: 100*configs[candidate].batch_size/median(times) for candidate, times in found.items()}
+    return {candidate: max(3, min(50, int(seconds*speed/len(grids)))) for candidate, speed in speeds.items()}
 
 
 def measured(record):
@@ -60,38 +68,31 @@ def measured(record):
     return kept | dict(objective=objective, epoch=record["epoch"], beta=record["beta"])
 
 
-def run(candidate, cfg, corpus):
+def run(candidate, cfg, n_train):
     "Train one candidate once; the record for quality.jsonl."
-    with tempfile.TemporaryDirectory() as place:
-        train.fit(cfg, corpus, place)
-        log = [json.loads(line) for line in (Path(place)/"log.jsonl").read_text().splitlines()]
+    with tempfile.TemporaryDirectory() as folder:
+        train(cfg, Path(folder)/"run")
+        log = read_log(Path(folder)/"run")
     beta_one = next(epoch for epoch in log if epoch["beta"] >= cfg.beta_mid - 1e-9)
-    last = log[-1]
+    commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True)
     return dict(
-        candidate=candidate, seed=cfg.seed, epochs=cfg.epochs,
-        minutes=last["seconds"]/60,
-        grids=cfg.epochs*len(corpus.train),
-        threads=cfg.threads or torch.get_num_threads(),
-        parameters=sum(p.numel() for p in make_vae(cfg.network, cfg.latent_dim).parameters()),
-        beta_one=measured(beta_one), final=measured(last), kl_per_dim=last["val_kl_per_dim"])
-
-
-def number(name, value):
-    "A figure as the table shows it: shares in percent."
-    return f"{100*value:.1f}" if name.endswith(("accuracy", "match")) else f"{value:.1f}"
+        candidate=candidate, seed=cfg.seed, epochs=cfg.epochs, minutes=log[-1]["seconds"]/60,
+        grids=cfg.epochs*n_train, threads=cfg.threads or torch.get_num_threads(),
+        beta_one=measured(beta_one), final=measured(log[-1]), kl_per_dim=log[-1]["val_kl_per_dim"],
+        commit=commit.stdout.strip(), torch=torch.__version__, cores=os.cpu_count(), asked=" ".join(sys.argv[1:]))
 
 
 def spread(name, values):
-    "Mean of a figure, and its standard deviation where there are several seeds."
-    if len(values) == 1: return number(name, mean(values))
-    return f"{number(name, mean(values))} ± {number(name, stdev(values))}"
+    "Mean of a figure, shares in percent, and its standard deviation where there are several seeds."
+    if name.endswith(("accuracy", "match")): values = [100*value for value in values]
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def table(records):
-    "Mean and spread over seeds as a table in markdown."
+    "Mean and spread over seeds; candidates that were trained for longer stand in lines of their own."
     rows = [["candidate", "seeds", "million grids", "minutes", "end of", *SHOWN.values()]]
     for name, grids in dict.fromkeys((r["candidate"], r["grids"]) for r in records):
-        runs = [r for r in records if (r["candidate"], r["grids"]) == (name, grids)]  # trained for longer: another line
+        runs = [r for r in records if (r["candidate"], r["grids"]) == (name, grids)]
         minutes = mean(r["minutes"] for r in runs)
         for phase, label in (("beta_one", "β = 1"), ("final", f"β = {runs[0]['final']['beta']:g}")):
             figures = [spread(key, [r[phase][key] for r in runs]) for key in SHOWN]
@@ -99,70 +100,34 @@ def table(records):
     return markdown_table(rows)
 
 
-def typical_speeds(configs, grids):
-    "Candidate -> grids a second, the median of three measurements that are taken in turns."
-    speeds = {candidate: [] for candidate in configs}
-    for _ in range(3):
-        for candidate, cfg in configs.items():
-            speeds[candidate].append(speed(cfg, grids))
-    return {candidate: median(found) for candidate, found in speeds.items()}
-
-
-def with_epochs(cfg, epochs):
-    "Settings with so many epochs, of which the ramps of beta end at one and three fifths."
-    return replace(cfg, epochs=epochs, beta_mid_epoch=max(1, round(epochs/5)),
-                   beta_final_epoch=max(2, round(epochs*3/5)), patience=epochs)
-
-
-def commit_here():
-    "The commit of this working tree."
-    words = ["git", "-C", HERE, "describe", "--always", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
-
-
-def parse_arguments():
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("candidates", nargs="*", default=["default", "reference"])
-    ask.add_argument("--minutes", type=float, default=2, help="training time of each candidate and seed (default 2)")
-    ask.add_argument("--epochs", type=int, help="exactly so many epochs instead")
-    ask.add_argument("--seeds", type=int, nargs="+", default=[0])
-    ask.add_argument("--corpus", default="", help="corpus.npz (default: the generated one of seed 0)")
-    ask.add_argument("--n-train", type=int, default=0, help="only the first training grids")
-    ask.add_argument("--threads", type=int, default=0)
-    ask.add_argument("--out", type=Path, default=HERE/"quality.jsonl")
-    ask.add_argument("--table", action="store_true", help="train nothing, print the table of what --out holds")
-    return ask.parse_args()
-
-
 def main():
-    args = parse_arguments()
-    if args.table:
-        print(table([json.loads(line) for line in args.out.read_text().splitlines()]))
-        return
-    try:
-        configs = {candidate: settings(candidate, args.seeds[0], args) for candidate in args.candidates}
-    except ValueError as e:
-        sys.exit(str(e))
-    corpus = train.open_corpus(replace(next(iter(configs.values())), seed=0), HERE.parent/"outputs"/"corpus")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("candidates", nargs="*", default=["default", "reference"])
+    parser.add_argument("--minutes", type=float, default=2, help="training time of each candidate and seed (default 2)")
+    parser.add_argument("--epochs", type=int, help="exactly so many epochs instead")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--corpus", default="", help="corpus.npz (default: the generated one of seed 0)")
+    parser.add_argument("--n-train", type=int, default=0, help="only the first training grids")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--table", action="store_true", help="train nothing, print the table of quality.jsonl")
+    args = parser.parse_args()
+    if args.table: return print(table([json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()]))
+    use_kernel_environment()
+    add_variants()
+    asked = make_config("default", corpus=args.corpus, n_train=args.n_train)
+    corpus = open_corpus(asked, HERE.parent/"outputs"/"corpus")
     if args.threads: torch.set_num_threads(args.threads)
-    if args.epochs:
-        epochs = dict.fromkeys(configs, args.epochs)
-    else:
-        seconds = 60*args.minutes
-        speeds = typical_speeds(configs, corpus.train)
-        epochs = {c: max(3, min(50, math.floor(seconds*speeds[c]/len(corpus.train)))) for c in configs}
-    origin = dict(commit=commit_here(), torch=torch.__version__, cores=os.cpu_count(), asked=" ".join(sys.argv[1:]))
+    configs = {candidate: settings(candidate, 0, args, corpus) for candidate in args.candidates}
+    if args.epochs: epochs = dict.fromkeys(configs, args.epochs)
+    else: epochs = epochs_that_fit(configs, corpus.train, 60*args.minutes)
     records = []
     for seed in args.seeds:
-        for candidate in configs:
-            cfg = with_epochs(settings(candidate, seed, args), epochs[candidate])
-            say(f"{candidate}, seed {seed}, {cfg.epochs} epochs")
-            record = run(candidate, cfg, corpus) | origin
-            records.append(record)
-            with open(args.out, "a") as file:
-                file.write(json.dumps(record) + "\n")
+        for candidate, n in epochs.items():
+            cfg = replace(settings(candidate, seed, args, corpus), epochs=n, patience=n,
+                          beta_mid_epoch=max(1, round(n/5)), beta_final_epoch=max(2, round(n*3/5)))
+            records.append(run(candidate, cfg, len(corpus.train)))
+            with LOG.open("a", encoding="utf-8") as file: file.write(json.dumps(records[-1]) + "\n")
     print(table(records))
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__": main()
