@@ -48,10 +48,10 @@ test: $(READY) ## everything CI runs: clean and exported notebooks, lint, tests
 explore: $(READY) ## open JupyterLab on the latent sliders of RUN
 	$(BIN)/arc-vae explore --run "$(RUN)"
 
-lint: $(READY) ## only the style checks; those of JavaScript where there is npm
+lint: $(READY) ## only the style checks; those of JavaScript where there is npx
 	$(BIN)/ruff check .
-	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund && npx eslint arc_vae/static; \
-	 else echo "no npm here: the explorer's JavaScript is not checked"; fi
+	@if command -v npx >/dev/null; then npx --yes eslint@10.15.0 arc_vae/static; \
+	 else echo "no npx here: the explorer's JavaScript is not checked"; fi
 
 notebooks: $(READY) ## after editing notebooks: execute those whose code changed, export the package, clean them all
 	$(BIN)/python tests/notebooks.py

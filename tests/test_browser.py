@@ -402,7 +402,7 @@ def test_every_control_has_a_name_and_a_place_in_the_order_of_tab(person):
 def test_nobody_is_kept_out(person):
     "axe-core, where npm has installed it, finds no serious violation in the explorer."
     axe = ROOT/"node_modules"/"axe-core"/"axe.min.js"
-    if not axe.exists(): pytest.skip("axe-core is not installed: `npm install`")
+    if not axe.exists(): pytest.skip("axe-core is not installed: `npm install --no-save axe-core@4.14.1`")
     person.page.evaluate(axe.read_text(encoding="utf-8"))
     found = person.page.evaluate("axe.run('.jp-OutputArea-output', { resultTypes: ['violations'] })")["violations"]
     serious = {each["id"]: each["nodes"][0]["html"] for each in found if each["impact"] in ("serious", "critical")}
