@@ -6,7 +6,7 @@ export default [{
   languageOptions: {
     ecmaVersion: 2023,
     sourceType: "module",
-    globals: names("atob clearTimeout document navigator setTimeout window Blob Image Path2D ResizeObserver URL", "readonly"),
+    globals: names("atob clearTimeout document setTimeout window Path2D", "readonly"),
   },
   rules: {
     ...names("eqeqeq no-var prefer-const no-shadow no-undef no-unused-vars no-dupe-keys no-unreachable no-redeclare " +

@@ -8,9 +8,9 @@ from configparser import ConfigParser
 import nbformat
 import pytest
 from conftest import ROOT
+from density import NOTEBOOKS
 from execnb.nbio import read_nb
 from nbdev.processors import FilterDefaults
-from widget_state import NOTEBOOKS
 
 sys.path.insert(0, str(ROOT/"docs"))
 from api_pages import page, write_pages  # noqa: E402  (it lies beside the pages)

@@ -10,7 +10,6 @@ import papermill
 import pytest
 from conftest import ROOT, command
 from density import NOTEBOOKS, count_cells, density, is_exported, mean
-from widget_state import with_state
 
 MODULE = re.compile(r"`([\w/]+)` \| `arc_vae\.([\w.]+)`|\*(\d\d_\w+)\*")
 
@@ -165,12 +164,9 @@ assert network.make_vae().reconstruct([[1]]).shape == (1, 16, 16)
     assert done.returncode == 0, done.stderr
 
 
-def test_no_notebook_is_heavy():
-    assert [p.name for p in NOTEBOOKS if p.stat().st_size > 400*1024] == []
-
-
-def test_no_notebook_stores_the_state_of_its_widgets():
-    assert with_state() == [], "run `make notebooks`"
+def test_no_notebook_is_heavy_or_stores_the_state_of_its_widgets():
+    assert [path.name for path in NOTEBOOKS if path.stat().st_size > 400*1024] == []
+    assert [path.name for path in NOTEBOOKS if "widgets" in nbformat.read(path, 4).metadata] == [], "`make notebooks`"
 
 
 def test_nothing_is_unpickled():
