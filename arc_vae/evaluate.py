@@ -20,13 +20,13 @@ from torch import Tensor
 from .infra.files import note_other_source, write_atomic, write_json
 from .infra.logging import Progress, log, quiet
 from .infra.tracking import Tracker, check_mode
-from .infra.checkpoint import PHASES, START
 from .infra.runs import RunError, find_corpus, read_log, read_run
 from .infra.random import rng
 from .data import GridCorpus, load_corpus
 from .corpus.arc import arc_grids
 from .model import VAE, encode_decode
 from .code.pretrained import load
+from .training.state import PHASES, START
 from .metrics.accuracy import accuracy_report, error_kinds_per_grid
 from .metrics.likelihood import generator_cost, latent_usage, likelihood, likelihood_metrics, usage_counts
 from .metrics.baselines import MAX_TRAIN_GRIDS, baselines

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from arc_vae.corpus.generator import FACTORS, KINDS, make_grids
-from arc_vae.infra.checkpoint import CheckpointError, export, save_checkpoint
+from arc_vae.infra.checkpoint import CheckpointError, save_checkpoint
 from arc_vae.code.pretrained import load
 from arc_vae.apps.execute import execute
 from arc_vae.evaluate import evaluate
@@ -70,8 +70,7 @@ def with_weights(trained, folder, change):
     checkpoints = run/"checkpoints"
     vae = load(run)
     change(vae)
-    export(vae, checkpoints)
-    for path in (*checkpoints.glob("beta_*.pth"), checkpoints/"start.pth"):
+    for path in (*checkpoints.glob("beta_*.pth"), checkpoints/"start.pth", checkpoints/"vae_best.pth"):
         save_checkpoint(path, "vae", vae)
     return run
 
