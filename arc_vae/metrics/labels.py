@@ -103,7 +103,7 @@ def text_table(
     from tabulate import tabulate
     if not rows: return ""
     align = ["left" if i in left else "right" for i in range(len(rows[0]))]
-    text = tabulate(rows[1:], rows[0], "plain", colalign=align, disable_numparse=True)
+    text = tabulate(rows, tablefmt="plain", colalign=align, disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 # %% ../../nbs/metrics/00_labels.ipynb #markdown-table
