@@ -21,7 +21,7 @@ copyright = ini["DEFAULT"]["copyright"]
 
 # The root of the repository is the root of the site, so that links lead where they lead on disk.
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**.md", "nbs/**.ipynb", "benchmarks/*.md"]
+include_patterns = ["*.md", "arc_vae/static/*.md", "docs/**.md", "nbs/**.ipynb", "benchmarks/*.md"]
 exclude_patterns = [".*", "outputs", "_*", "**/.ipynb_checkpoints"]
 
 extensions = ["myst_nb"]
