@@ -6,8 +6,7 @@ if TYPE_CHECKING:
     from .apps.estimator import GridEncoder  # noqa: F401
     from .apps.export import from_pretrained
     from .corpus.generator import make_grids
-    from .code.pretrained import load
-    from .code.network import NETWORKS
+    from .code.network import NETWORKS, load
     from .corpus.formats import read_grids, save_corpus
     from .data import as_grids, load_corpus
     from .model import VAE
@@ -22,7 +21,7 @@ _HOMES = {  # module of each name; torch is imported when it is needed, so that 
     "VAE": "model",
     "as_grids": "data",
     "from_pretrained": "apps.export",
-    "load": "code.pretrained",
+    "load": "code.network",
     "load_corpus": "data",
     "make_grids": "corpus.generator",
     "read_grids": "corpus.formats",

@@ -25,7 +25,7 @@ from .infra.random import rng
 from .data import GridCorpus, load_corpus
 from .corpus.arc import arc_grids
 from .model import VAE, encode_decode
-from .code.pretrained import load
+from .code.network import load
 from .training.state import PHASES, START
 from .metrics.accuracy import accuracy_report, error_kinds_per_grid
 from .metrics.likelihood import generator_cost, latent_usage, likelihood, likelihood_metrics, usage_counts

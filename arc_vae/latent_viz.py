@@ -22,7 +22,7 @@ from .data import N_COLORS, render_grids
 from .corpus.objects import count_objects, find_objects
 from .code.codebook import QUARTER
 from .code.operators import move, recolor, shift, turn
-from .code.pretrained import load
+from .code.network import load
 from .report.figures import new_figure, save_figure
 from .report.page import write_report
 from .report.latent_map import dimensions, figure_latent_map, figure_pairs

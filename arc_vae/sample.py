@@ -19,7 +19,7 @@ from .infra.runs import RunError, read_arrays, read_run
 from .infra.random import rng
 from .data import COLOR_NAMES, render_grids
 from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
-from .code.pretrained import load
+from .code.network import load
 from .metrics.baselines import MAX_TRAIN_GRIDS
 from .metrics.novelty import SIZES, component_shares, grid_statistics, orbit_hash
 from .training.logging import only_numbers

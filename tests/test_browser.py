@@ -8,7 +8,7 @@ from browsing import find_chromium, jupyter_lab, opened
 from conftest import ROOT
 
 from arc_vae.apps.page import write_page
-from arc_vae.code.pretrained import load
+from arc_vae.code.network import load
 from arc_vae.infra.runs import read_evaluation
 from arc_vae.report.latent_map import projections
 

@@ -10,6 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 import arc_vae
+from arc_vae.infra.logging import quiet
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.checkpoint import CheckpointError, save_checkpoint
 from arc_vae.code.network import make_vae
@@ -23,7 +24,7 @@ COUNT = (FACTORS[:, :, 0] >= 0).sum(1)
 def path(tmp_path_factory):
     "A checkpoint of a model that knows its codebook."
     vae = make_vae("objects_small")
-    vae.fit(torch.from_numpy(GRIDS), say=lambda line: None)
+    with quiet(): vae.fit(torch.from_numpy(GRIDS))
     return str(save_checkpoint(tmp_path_factory.mktemp("model")/"vae.pth", "vae", vae))
 
 

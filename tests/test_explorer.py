@@ -14,7 +14,7 @@ from conftest import ROOT
 from arc_vae.apps import explorer as ex
 from arc_vae.apps.grid_view import blank
 from arc_vae.code.network import make_vae
-from arc_vae.code.pretrained import load
+from arc_vae.code.network import load
 from arc_vae.infra.runs import read_evaluation
 
 

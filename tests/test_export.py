@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 
 import arc_vae
+from arc_vae.infra.logging import quiet
 from arc_vae.apps.export import export_run, from_pretrained, save_pretrained
 from arc_vae.code.dense import dense_logits, dense_posterior
 from arc_vae.corpus.generator import make_grids
@@ -38,7 +39,7 @@ def odd_grids():
 @pytest.fixture(scope="module", params=[4, 10, 12])
 def vae(request):
     vae = make_vae("objects_small", request.param)
-    vae.fit(SEEN, say=lambda line: None)
+    with quiet(): vae.fit(SEEN)
     return vae.eval()
 
 

@@ -3,9 +3,10 @@ import pytest
 import torch
 from test_export import odd_grids
 
+from arc_vae.infra.logging import quiet
 from arc_vae.code.dense import groups_of
 from arc_vae.code.network import make_vae
-from arc_vae.code.pretrained import load
+from arc_vae.code.network import load
 from arc_vae.corpus.arc import arc_grids
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.runs import read_json
@@ -25,7 +26,7 @@ def grids():
 @pytest.fixture(scope="module")
 def vae(grids):
     vae = make_vae("objects").eval()
-    vae.fit(grids[:40_000], say=lambda line: None)
+    with quiet(): vae.fit(grids[:40_000])
     return vae
 
 
@@ -52,7 +53,7 @@ def test_codes_and_grids_are_the_same(vae, grids, which):
 def trained(cfg, grids, step_costs=loss_terms, captured=True):
     "Model and what was measured after two epochs."
     vae = make_vae(cfg.network).cuda()
-    vae.fit(grids, say=lambda line: None)
+    with quiet(): vae.fit(grids)
     opt = make_optimizer(vae, cfg)
     update = make_update(vae, opt, cfg.grad_clip, step_costs)
     if not captured: update = update.function

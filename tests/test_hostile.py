@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.lib import format as npy
 
 from arc_vae.infra.checkpoint import CheckpointError, read_checkpoint
-from arc_vae.code.pretrained import load
+from arc_vae.code.network import load
 from arc_vae.infra.files import DatasetError
 from arc_vae.data import load_corpus
 from arc_vae.infra.runs import read_arrays, read_run

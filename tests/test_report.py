@@ -10,7 +10,7 @@ import pytest
 import torch
 from browsing import installed_chromium
 
-from arc_vae.code.pretrained import load
+from arc_vae.code.network import load
 from arc_vae.corpus.generator import make_grids
 from arc_vae.corpus.objects import find_objects
 from arc_vae.data import GridCorpus

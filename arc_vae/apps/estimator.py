@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from ..infra.logging import quiet
-from ..code.pretrained import load
+from ..code.network import load
 from ..corpus.formats import as_colors, save_corpus
 from ..data import GRID
 from ..model import VAE

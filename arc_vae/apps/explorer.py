@@ -20,7 +20,7 @@ from ..infra.runs import RunError
 from ..infra.random import rng
 from ..data import GRID
 from ..code.labels import STEP, read
-from ..code.pretrained import load
+from ..code.network import load
 from .grid_view import GridView, blank, differing_cells
 from .sliders import Debounce, Sliders, readings, slider_rows
 from .state import Edit, LatentState, merged, python_of, state_of
@@ -44,7 +44,7 @@ class Explorer:
         source:str="",    # What arc_vae.load takes to load the model
     ):
         self.vae, self.atlas, self.seed, self.source = vae, atlas, seed, source
-        self.axes = getattr(vae, "axes", [])
+        self.axes = vae.axes
         self.clicks = 0
         self.base = state_of(np.zeros(atlas.mu.shape[1]))  # where the sliders were set last
         self.history = []

@@ -19,7 +19,7 @@ from ..infra.checkpoint import CheckpointError
 from ..infra.runs import read_run
 from ..model import VAE
 from ..code.network import make_vae
-from ..code.pretrained import load
+from ..code.network import load
 
 # %% ../../nbs/apps/05_export.ipynb #to-onnx
 _NAMES = dict(encoder=("grids", ["mu", "logvar"]), decoder=("z", ["logits"]))

@@ -17,7 +17,7 @@ from ..infra.runs import RunError
 from ..data import COLOR_NAMES
 from ..code.codebook import SOURCES, SURE, boxes
 from ..code.labels import COLOR_STEP, STEP
-from ..code.pretrained import load
+from ..code.network import load
 from ..metrics.likelihood import ACTIVE_KL
 from ..report.page import EXPLORER_PAGE, write_report
 from .grid_view import HEX_PALETTE, STATIC

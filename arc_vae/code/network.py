@@ -4,17 +4,23 @@
 
 # %% auto #0
 __all__ = ['UNLIKE', 'FITTED', 'NETWORKS', 'nearest_entry', 'fill', 'left_out', 'fixed_shapes', 'ObjectEncoder', 'draw',
-           'ObjectDecoder', 'fit_code', 'object_network', 'make_vae']
+           'ObjectDecoder', 'fit_code', 'ObjectVAE', 'object_network', 'make_vae', 'load']
 
 # %% ../../nbs/code/03_network.ipynb #imports
+import warnings
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..infra.checkpoint import STATE, CheckpointError, load_weights, read_checkpoint
 from ..infra.files import expected_one_of
-from ..data import GRID, N_COLORS
+from ..infra.logging import log
+from ..infra.settings import pick_device
+from ..data import GRID, N_COLORS, as_grids, callers_level
 from ..corpus.objects import Objects, describe_objects, find_objects
-from ..model import VAE, ReferenceDecoder, ReferenceEncoder
+from ..model import VAE, ReferenceDecoder, ReferenceEncoder, as_codes
 from .codebook import N_CELLS, cheapest, distinct, fit_bases, framed_cells, frames_of, line_up
 from .codebook import orientation_keys
 from .labels import COLOR_STEP, FAST, STEP, Line, ObjectCode, Reading, read
@@ -62,8 +68,8 @@ UNLIKE = .25  # Share of an object's box in which its best entry may differ and 
 def left_out(
     code:ObjectCode,
     x:Tensor,         # Colors, uint8 (N, 16, 16)
-)->dict:              # objects, colored cells of those objects, shapes; int64 (N,) each
-    "What the code cannot hold of each grid: objects beyond its last, and shapes that no entry of the codebook is like."
+)->tuple:             # objects, colored cells of those objects, shapes; int64 (N,) each
+    "Count what the code of each grid leaves out: objects past its last, and shapes that no entry resembles."
     every = find_objects(x, N_CELLS)
     beyond = every.slot >= code.objects
     kept = every.keep(~beyond)
@@ -72,10 +78,8 @@ def left_out(
     differing = (picture != (frames > 0)).sum(1)
     unlike = differing > UNLIKE*kept.height*kept.width
     def count(grid, cells=None): return torch.bincount(grid, cells, minlength=len(x)).long()
-    return dict(
-        objects=count(every.grid[beyond]),
-        cells=count(every.grid[beyond], every.size[beyond].double()),
-        shapes=count(kept.grid[unlike]))
+    cells = count(every.grid[beyond], every.size[beyond].double())
+    return count(every.grid[beyond]), cells, count(kept.grid[unlike])
 
 # %% ../../nbs/code/03_network.ipynb #objectencoder
 def fixed_shapes(
@@ -93,10 +97,6 @@ class ObjectEncoder(nn.Module):
     def forward(self, x):
         if fixed_shapes(x): return dense_posterior(self.code, x)
         return self.encode_objects(find_objects(x, self.code.objects), len(x))
-
-    def fit(self, grids, say=print): fit_code(self.code, grids, say)
-
-    def left_out(self, x): return left_out(self.code, x)
 
     def encode_objects(self,
         o:Objects,  # Of n grids, maybe edited; objects past the last slot are left out
@@ -188,7 +188,6 @@ FITTED = 40_000  # training grids that are looked at
 def fit_code(
     code:ObjectCode,  # Filled in place
     grids:Tensor,     # The training split, uint8 (N, 16, 16)
-    say=print,        # Told what was found
 ):
     "Fit the codebook, its order and the probability of each entry to the objects of some grids."
     book, o = code.codebook, find_objects(grids[:FITTED].to(code.span.device), code.objects)
@@ -211,8 +210,61 @@ def fit_code(
     prob = (cells[:, None]*code.line().prob).sum(0)
     order, before, after = line_up(book.logits().sigmoid().round(), prob)
     book.order.copy_(order)
-    say(f"codebook: {book.bases} bases fitted to {len(o.grid):,} objects; "
-        f"entries that stand together differ in {after:.1f} cells, sorted by size in {before:.1f}")
+    log.info(f"codebook: {book.bases} bases fitted to {len(o.grid):,} objects; "
+             f"entries that stand together differ in {after:.1f} cells, sorted by size in {before:.1f}")
+
+# %% ../../nbs/code/03_network.ipynb #objectvae
+class ObjectVAE(VAE):
+    "A VAE of ObjectEncoder and ObjectDecoder."
+    @property
+    def code(self) -> ObjectCode: return self.encoder.code
+
+    @property
+    def axes(self) -> list: return self.code.axes
+    def set_beta(self, beta:float): self.code.beta.fill_(beta)
+    def fit(self, grids:Tensor): fit_code(self.code, grids)
+
+    def loss_of(self,
+        grids,                # As for encode
+        batch_size:int=1000,  # Grids at a time
+    )->dict:                  # Of each grid, int64 (N,): objects left out, their colored cells, shapes unlike any entry
+        "Count what the codes of grids leave out."
+        counts = self._batched(lambda x: left_out(self.code, x), as_grids(grids), batch_size, grad=False)
+        return dict(zip(("objects", "cells", "shapes"), counts))
+
+    def warn_of_loss(self, grids:Tensor, batch_size:int):
+        lost = self.loss_of(grids, batch_size)
+        objects, cells, shapes = (int(count.sum()) for count in lost.values())
+        if not objects + shapes: return
+        words = []
+        if objects: words = [f"{objects:,} objects ({cells:,} colored cells) are more than a code holds and left out"]
+        if shapes: words.append(f"{shapes:,} shapes are unlike any in the codebook")
+        grids = int((lost["objects"] + lost["shapes"] > 0).sum())
+        warnings.warn(f"{grids:,} of {len(lost['objects']):,} grids do not fit into their codes: {'; '.join(words)} "
+                      "(loss_of tells which)", stacklevel=callers_level())
+
+    def objects_of(self,
+        grids,        # As for encode
+    )->Objects:       # The largest of each grid, as many as the code holds
+        "Find the objects of grids."
+        return find_objects(as_grids(grids).to(self.device), self.code.objects)
+
+    @torch.no_grad()
+    def encode_objects(self,
+        objects:Objects,     # From objects_of or decode_objects, maybe edited
+        n:int=None,          # How many grids they belong to; as many as are named
+        scales:bool=False,   # Also return the posterior standard deviations
+    )->Tensor|tuple:         # Means of z, (n, D); with scales also standard deviations, (n, D)
+        "Codes of grids that hold these objects."
+        if n is None: n = int(objects.grid.max()) + 1 if len(objects.grid) else 0
+        mu, logvar = self.encoder.encode_objects(objects, n)
+        return (mu, (logvar/2).exp()) if scales else mu
+
+    def decode_objects(self,
+        z,            # As for decode
+    )->Objects:       # The most probable ones; they may lie partly off the grid
+        "The objects that codes stand for."
+        return self.decoder.decode_objects(as_codes(z, self.latent_dim).to(self.device))
 
 # %% ../../nbs/code/03_network.ipynb #object-network
 def object_network(
@@ -242,4 +294,21 @@ def make_vae(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder, decoder = NETWORKS[network](latent_dim)
-    return VAE(encoder, decoder, latent_dim, network).to(memory_format=torch.channels_last)
+    model = ObjectVAE if isinstance(encoder, ObjectEncoder) else VAE
+    return model(encoder, decoder, latent_dim, network).to(memory_format=torch.channels_last)
+
+# %% ../../nbs/code/03_network.ipynb #load
+def load(
+    source,              # A run folder, or a checkpoint with both halves
+    device:str="cpu",    # Where the weights go: cpu, cuda, mps, or auto for a GPU where there is one
+)->VAE:                  # In evaluation mode
+    "The trained model of a run; CheckpointError names what is missing or does not fit, ConfigError a missing device."
+    device, path = pick_device(str(device)), Path(source)
+    if path.is_dir(): path = path/"checkpoints"/"vae_best.pth"
+    found = read_checkpoint(path, "training" if path.name == STATE else "vae")
+    network = found["network"]
+    if network not in NETWORKS:
+        raise CheckpointError(f"{path}: network {network!r} is unknown here; known: {', '.join(NETWORKS)}")
+    try: vae = make_vae(network, found["latent_dim"])
+    except ValueError as error: raise CheckpointError(f"{path}: {error}") from None
+    return load_weights(vae, found["state_dict"], path).to(device).eval()

@@ -136,7 +136,7 @@ def begin_training(
     state = TrainState(vae, make_optimizer(vae, cfg), started)
     if resume: restore_state(state, folder)
     else:
-        vae.fit(corpus.train, log.info)
+        vae.fit(corpus.train)
         save_checkpoint(folder/START, "vae", vae, corpus_sha256=corpus.sha256)
     return state
 
