@@ -31,7 +31,7 @@ from .metrics.accuracy import accuracy_report, error_kinds_per_grid
 from .metrics.likelihood import generator_cost, latent_usage, likelihood, likelihood_metrics, usage_counts
 from .metrics.baselines import MAX_TRAIN_GRIDS, baselines
 from .metrics.disentanglement import disentanglement
-from .metrics.object_errors import by_factor, object_error_counts
+from .metrics.object_errors import by_factor, object_errors
 from .metrics.novelty import interpolation_metrics, train_overlap
 from .metrics.operators import composition_metrics, equivariance_metrics, noise_metrics
 from .training.logging import track_evaluation
@@ -182,7 +182,7 @@ METRICS = {
     "test.likelihood.generator": lambda s: generator_cost(s.x, s.factors),
     "test.code": lambda s: latent_usage(s.vae, s.x, s.mu, s.logvar, rng("usage", s.seed)),
     "test.unseen": lambda s: overlap_metrics(s.train, s.x, s.decoded),
-    "test.failures": lambda s: object_error_counts(s.x, s.pred),
+    "test.failures": lambda s: object_errors(s.x, s.pred).counts(),
     "test.lines": lambda s: interpolation_metrics(s.vae, s.mu, s.factors, s.seed),
     "test.by_factor": lambda s: by_factor(s.x, s.pred, s.factors),
     "test.meaning": lambda s: disentanglement(s.val_mu, s.val_factors, s.mu, s.factors),

@@ -53,10 +53,10 @@ def test_whole_means_one_thing(evaluated, metrics):
     with np.load(evaluated/"evaluation.npz") as arrays:
         x = torch.from_numpy(arrays["x"])
     damaged = torch.where(noise < .02, x.roll(1, 0), x)
-    counts = object_errors(x, damaged)["counts"]
-    assert 0 < counts["whole"] < object_errors(x, x)["counts"]["whole"]
+    counts = object_errors(x, damaged).counts()
+    assert 0 < counts["whole"] < object_errors(x, x).counts()["whole"]
     assert accuracy_report(damaged, x)["object_recall"] == pytest.approx(
-        counts["whole"]/object_errors(x, damaged)["objects"])
+        counts["whole"]/counts["objects"])
 
 
 def test_objects_painted_as_their_boxes_are_not_whole():

@@ -16,7 +16,7 @@ from ..infra.files import write_atomic
 from ..infra.runs import read_evaluation, read_log, read_run
 from ..data import PALETTE, render_grids
 from ..metrics.likelihood import ACTIVE_KL
-from ..metrics.object_errors import ERROR_TYPES, _OUTCOMES, object_errors
+from ..metrics.object_errors import ERROR_TYPES, ObjectErrors, object_errors
 from ..metrics.accuracy import error_kinds
 
 # %% ../../nbs/report/00_figures.ipynb #draw-curves
@@ -237,14 +237,14 @@ def figure_meaning(run_dir):
 
 # %% ../../nbs/report/00_figures.ipynb #worst
 def worst_grids(
-    found:dict,  # From object_errors
-    word:str,    # One of ERROR_TYPES, or invented
+    found:ObjectErrors,
+    word:str,    # One of ERROR_TYPES
     n:int=6,     # How many, at most
 )->np.ndarray:   # Indices of objects, the worst first
     "The objects of one word with the most wrong cells, at most one of each grid."
-    of_word = np.flatnonzero(found["fate"] == _OUTCOMES.index(word))
-    worst_first = of_word[np.argsort(-found["wrong"][of_word], kind="stable")]
-    _, first_of_grid = np.unique(found["grid"][worst_first], return_index=True)
+    of_word = np.flatnonzero(found.error_type == ERROR_TYPES.index(word))
+    worst_first = of_word[np.argsort(-found.wrong[of_word], kind="stable")]
+    _, first_of_grid = np.unique(found.grid[worst_first], return_index=True)
     return worst_first[np.sort(first_of_grid)][:n]
 
 # %% ../../nbs/report/00_figures.ipynb #outline
@@ -270,13 +270,14 @@ def _outlines(found, which):
     for column, k in enumerate(which):
         for row in (0, 1):
             left, top = _GAP + column*_STEP, _GAP + row*_STEP
-            lines.append(_outline(found["cells"][k], left, top))
+            lines.append(_outline(found.cells[k], left, top))
     return np.concatenate(lines)
 
 # %% ../../nbs/report/00_figures.ipynb #draw-failures
 def _share_of_objects(found, word):
     "How many objects end so, in words."
-    count, total = found["counts"][word], max(found["objects"], 1)
+    counts = found.counts()
+    count, total = counts[word], max(counts["objects"], 1)
     share = f"{count/total:.1%}" if count >= total/1000 else "< 0.1%"
     return f"{word}\n{share}\n({count:,})"
 
@@ -284,7 +285,7 @@ def _draw_failures(ax, x, pred, found, word, n):
     "The worst grids of one word, in room for n of them."
     from matplotlib.collections import LineCollection
     which = worst_grids(found, word, n)
-    grids, wrong = found["grid"][which], found["wrong"][which]
+    grids, wrong = found.grid[which], found.wrong[which]
     both = np.concatenate([x[grids], pred[grids]])
     image = render_grids(both, cols=len(which), scale=_SCALE, gap=_GAP)
     ax.imshow(image, interpolation="nearest")
@@ -311,15 +312,15 @@ def figure_failures(
     The object is outlined in both, and beside it stands the share of all objects that end so."""
     x, pred = np.asarray(x), np.asarray(pred)
     found = object_errors(x, pred)
-    counts = found["counts"]
-    kinds = [*ERROR_TYPES[1:], "invented"]
+    counts = found.counts()
+    kinds = ERROR_TYPES[1:]
     occurring = sorted((word for word in kinds if counts[word]), key=lambda word: -counts[word])
     fig = new_figure(1.3 + 1.05*n, .5 + 2.35*len(occurring))
     axes = np.atleast_1d(fig.subplots(len(occurring), 1)) if occurring else ()
     for ax, word in zip(axes, occurring):
         _draw_failures(ax, x, pred, found, word, n)
-    whole = counts["whole"]/max(found["objects"], 1)
-    title = f"{found['objects']:,} objects, {whole:.1%} whole"
+    whole = counts["whole"]/max(counts["objects"], 1)
+    title = f"{counts['objects']:,} objects, {whole:.1%} whole"
     never = [word for word in kinds if not counts[word]]
     if never: title += f"; never {' or '.join(never)}"
     fig.suptitle(title, fontsize=9)
