@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from arc_vae.apps.execute import KERNEL_ENVIRONMENT
+from arc_vae.apps.run import KERNEL_ENVIRONMENT
 from arc_vae.code.network import make_vae
 from arc_vae.infra.logging import quiet
 from arc_vae.infra.settings import maybe_compile, pick_device

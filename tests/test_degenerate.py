@@ -12,7 +12,7 @@ import torch
 from arc_vae.corpus.generator import FACTORS, KINDS, make_grids
 from arc_vae.infra.checkpoint import CheckpointError, save_checkpoint
 from arc_vae.code.network import load
-from arc_vae.apps.execute import execute
+from arc_vae.apps.run import execute
 from arc_vae.evaluate import evaluate
 from arc_vae.report.figures import draw_evaluation
 from arc_vae.report.text import format_report

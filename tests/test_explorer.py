@@ -279,7 +279,7 @@ def test_models_load_as_they_are(evaluated, explorer):
 
 
 def test_a_run_gets_a_notebook_that_explores_it(evaluated, tmp_path, monkeypatch):
-    from arc_vae.apps.launch import explorer_notebook
+    from arc_vae.apps.run import explorer_notebook
     run = tmp_path/"run with a space"
     shutil.copytree(evaluated, run)
     path = explorer_notebook(run)

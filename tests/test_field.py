@@ -98,8 +98,7 @@ def test_a_training_goes_through_where_kernel_package_folder_and_encoding_are_od
 def test_the_explorer_opens_on_this_python_and_hands_options_to_jupyter(tmp_path, foreign):
     from jupyter_client.kernelspec import KernelSpecManager
 
-    from arc_vae.apps.execute import own_kernel
-    from arc_vae.apps.launch import lab_server
+    from arc_vae.apps.run import lab_server, own_kernel
     from arc_vae.infra.runs import RunError
     before = dict(os.environ)
     try:
@@ -129,9 +128,10 @@ def apart(*flags):
 
 def test_cores_are_those_that_one_may_use():
     "Affinity, and a container's quota; a kernel's threads follow."
-    ask = "import os, tempfile; from arc_vae.apps.execute import _environment\n"
+    ask = "import os, tempfile; from arc_vae.apps.run import kernel_environment\n"
     ask += "from joblib import cpu_count as cores\n"
-    ask += "with tempfile.TemporaryDirectory() as f, _environment(f): print(cores(), os.environ.get('OMP_NUM_THREADS'))"
+    ask += "with tempfile.TemporaryDirectory() as f, kernel_environment(f):\n"
+    ask += "    print(cores(), os.environ.get('OMP_NUM_THREADS'))"
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 
     def answer(*before, script=""):

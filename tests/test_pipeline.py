@@ -11,7 +11,6 @@ import zipfile
 from contextlib import suppress
 from dataclasses import fields
 
-import click
 import nbformat
 import numpy as np
 import papermill
@@ -22,7 +21,8 @@ from conftest import BIN, ROOT, command, contents
 from wandb_records import read_runs
 
 import arc_vae
-from arc_vae.apps.execute import execute
+from arc_vae.infra.runs import RunError
+from arc_vae.apps.run import execute
 from arc_vae.training.settings import TrainConfig
 from arc_vae.train import small_run
 
@@ -549,7 +549,7 @@ def test_a_run_is_not_overwritten(smoke):
     before = contents(smoke)
     done = command("arc-vae", "train", "--preset", "smoke", "--run", "smoke", cwd=smoke.parents[1])
     assert done.returncode == 1
-    assert done.stdout == "Error: outputs/smoke already holds a run; choose another --run, or remove it\n"
+    assert done.stdout == "Error: outputs/smoke already holds a run; choose another name, or remove it\n"
     assert contents(smoke) == before
 
 
@@ -656,7 +656,7 @@ def test_bad_corpora_are_no_run(tmp_path):
 
 def test_parameters_are_known_before_a_kernel_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(papermill, "execute_notebook", lambda *a, **k: pytest.fail("a kernel was started"))
-    with pytest.raises(click.ClickException, match="has no parameter epoch"):
+    with pytest.raises(RunError, match="has no parameter epoch"):
         execute("02_train", tmp_path/"run", epoch=3)
     assert not (tmp_path/"run").exists()
 

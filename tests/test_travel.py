@@ -6,14 +6,13 @@ import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
 import arc_vae
 from arc_vae.corpus.generator import make_grids
 from arc_vae.apps.cli import main
-from arc_vae.apps.execute import existing_run, run_path
+from arc_vae.apps.run import existing_run, run_path
 from arc_vae.evaluate import evaluate, run_corpus
 from arc_vae.infra.files import file_sha256
 from arc_vae.infra.runs import RunError, find_corpus, read_json
@@ -106,14 +105,14 @@ def test_what_tab_makes_of_a_name(work, given, monkeypatch):
 def test_a_name_may_be_the_whole_path(work, monkeypatch):
     monkeypatch.chdir(work)
     assert existing_run(str(work/"outputs"/"first")) == existing_run("first")
-    with pytest.raises(click.ClickException, match="outputs/frist: no such run, did you mean 'first'"):
+    with pytest.raises(RunError, match="outputs/frist: no such run, did you mean 'first'"):
         existing_run("outputs/frist/")
 
 
 @pytest.mark.parametrize("given", ["../first", "a/b", "outputs/a/b", "corpus", "outputs/corpus/", "/", "."])
 def test_what_is_no_name(work, given, monkeypatch):
     monkeypatch.chdir(work)
-    with pytest.raises(click.ClickException, match="--run: expected a name"): run_path(given)
+    with pytest.raises(RunError, match="--run: expected a name"): run_path(given)
 
 
 def test_runs_are_listed(moved, evaluated, monkeypatch):

@@ -8,7 +8,6 @@ __all__ = ['log', 'STATUS', 'quiet', 'show_status', 'clock', 'Progress']
 # %% ../../nbs/infra/01_logging.ipynb #imports
 import logging, os, sys, time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 # %% ../../nbs/infra/01_logging.ipynb #log
 class _PlainLines(logging.Handler):
@@ -30,7 +29,7 @@ def quiet():
     finally: log.setLevel(level)
 
 # %% ../../nbs/infra/01_logging.ipynb #show-status
-STATUS = "ARC_VAE_STATUS"  # Environment variable: the file that the command line reads the latest line from
+STATUS = "ARC_VAE_STATUS"  # Environment variable: the terminal of the command line that waits for this process
 
 def show_status(
     text:str,  # What to show; empty to clear the line
@@ -38,8 +37,11 @@ def show_status(
     "Show a line that changes in place: on a terminal, or through the command line that waits for this process."
     path = os.environ.get(STATUS)
     if path:
-        with suppress(OSError):  # only a picture: training goes on without
-            Path(path).write_text(text, encoding="utf-8")
+        with suppress(OSError):  # only a picture: a terminal that is stopped or gone blocks nothing
+            terminal = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+            columns = os.get_terminal_size(terminal).columns or 80
+            os.write(terminal, f"\x1b[2K{text[:columns - 1]}\r".encode())
+            os.close(terminal)
         return True
     if not sys.stdout.isatty(): return False
     print(f"\x1b[2K{text}", end="\r", flush=True)
