@@ -65,7 +65,8 @@ def explorer(run, to):
           opened(address, chromium, width=1400, device_scale_factor=1.25) as person):
         person.decoded.focus()
         person.page.keyboard.press("n")
-        person.after(lambda: person.page.keyboard.press("ArrowDown"))
+        person.page.keyboard.press("ArrowDown")
+        person.page.get_by_text("z = move(vae, z, down=1, right=0, object=0)", exact=True).wait_for()
         person.page.locator(".jp-OutputArea-output").last.screenshot(path=to)
 
 

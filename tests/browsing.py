@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -68,7 +69,7 @@ def jupyter_lab(run_dir, home):
 
 
 class Person:
-    "Looks at the page and acts on it."
+    "Looks at the explorer on a page and acts on it."
     def __init__(self, page):
         self.page = page
         self.decoded = page.locator(".arc-canvas").nth(0)
@@ -82,38 +83,31 @@ class Person:
         "Press a button."
         self.page.get_by_role("button", name=name, exact=True).click()
 
-    def text(self):
-        "The JSON text, as it stands on the page."
-        return self.page.locator("textarea").last.input_value()
-
-    def said(self):
-        "The numbers and the grid of the JSON text."
-        return json.loads(self.text())
-
     def slider(self, d):
         "The slider of a dimension."
         return self.page.locator(f".arc-sliders input[data-index='{d}']").first
 
-    def after(self, act):
-        "What is shown when `act` has changed the numbers and all parts agree again: z, and the grid on the canvas."
-        before = self.text()
-        act()
-        self.page.wait_for_function("""before => {
-            const text = [...document.querySelectorAll("textarea")].at(-1).value;
-            if (text === before) return false;
-            const { z, grid } = JSON.parse(text), rows = [
-                ...document.querySelector(".arc-sliders").querySelectorAll("label")];
-            return document.querySelector(".arc-canvas").dataset.grid === grid.map(row => row.join("")).join("/")
-                && rows.every(row => Math.abs(
-                    z[+row.querySelector("input").dataset.index] - row.querySelector("output").textContent) < .00501);
-        }""", arg=before)
-        return torch.tensor(self.said()["z"]), self.pixels(self.decoded)
+    def z(self):
+        "Where the sliders stand, (D,)."
+        return torch.tensor(json.loads(self.page.locator(".arc-sliders").first.get_attribute("data-z")))
 
     def numbers(self):
-        "The number beside the slider of each dimension."
+        "The numbers beside the sliders, by dimension."
         labels = self.page.locator(".arc-sliders").first.locator("label")
         return dict(labels.evaluate_all("""labels => labels.map(label => [
             +label.querySelector("input").dataset.index, +label.querySelector("output").textContent])"""))
+
+    def after(self, act, model):
+        "z and grid once `act` has changed the sliders, and the picture is what the model decodes from them."
+        before, end = self.z(), time.monotonic() + WAIT/1000
+        act()
+        while time.monotonic() < end:
+            z = self.z()
+            grid = model.decode(z)[0].tolist()
+            shown = self.decoded.get_attribute("data-grid") == "/".join("".join(map(str, row)) for row in grid)
+            if shown and not torch.equal(z, before): return z, self.pixels(self.decoded)
+            self.page.wait_for_timeout(20)
+        raise AssertionError("nothing moved, or the picture is not what the sliders decode to")
 
     def pixels(self, canvas):
         "The colors of the middles of all cells, as they are on the screen."

@@ -1,6 +1,5 @@
 """The explorer without a browser: what the widgets hold after each message that a browser could send."""
 import asyncio
-import json
 import shutil
 import subprocess
 import sys
@@ -12,9 +11,8 @@ import torch
 from conftest import ROOT
 
 from arc_vae.apps import explorer as ex
-from arc_vae.apps.grid_view import blank
+from arc_vae.apps.edits import state_of
 from arc_vae.code.network import make_vae
-from arc_vae.code.network import load
 from arc_vae.infra.runs import read_evaluation
 
 
@@ -54,37 +52,35 @@ def click(explorer, i):
     explorer.map.view._handle_custom_msg(dict(picked=i), [])
 
 
+def act(explorer, action, **details):
+    "What arrives when a person does something to an object."
+    explorer.decoded._handle_custom_msg(dict(action=action, **details), [])
+    check_truthful(explorer)
+
+
 def points(explorer):
     "Where the test grids lie on the map, float32 (N, 2)."
     return np.frombuffer(explorer.map.view.points, np.float32).reshape(-1, 2)
 
 
 def check_truthful(explorer):
-    "Picture, attributes and text say what the decoder says."
+    "Picture and probabilities are what the decoder says."
     vae = explorer.vae.vae
-    grid = vae.decode(explorer.z)[0].tolist()
-    said = json.loads(explorer.json.value)
-    assert explorer.grid.tolist() == grid
-    assert explorer.decoded.grid == grid
-    assert said["grid"] == grid
-    assert torch.equal(torch.tensor(said["z"]), explorer.z)
+    assert explorer.grid.tolist() == vae.decode(explorer.z)[0].tolist()
     probability = vae.decode(explorer.z, logits=True)[0].softmax(0).amax(0)
     assert torch.allclose(torch.tensor(explorer.decoded.probability), probability, atol=1e-4)
 
 
 def test_a_slider_moves_the_grid(explorer):
     check_truthful(explorer)
-    kl = [row["kl"] for row in explorer.sliders.rows]
-    assert kl == sorted(kl, reverse=True)
-    pictures = {json.dumps(explorer.decoded.grid)}
+    pictures = set()
     for row in explorer.sliders.rows:
         d, low, high = row["index"], row["low"], row["high"]
-        assert low < high
         for value in (low, high, 7.5):
             turn(explorer, d, value)
             check_truthful(explorer)
             assert explorer.z[d] == torch.tensor(value)
-            pictures.add(json.dumps(explorer.decoded.grid))
+            pictures.add(str(explorer.decoded.grid))
     assert len(pictures) > 3
 
 
@@ -95,11 +91,9 @@ def test_a_click_on_the_map_goes_there(explorer, e):
         assert explorer.vae.decoded == decoded_before + 1
         check_truthful(explorer)
         assert np.array_equal(explorer.z.numpy(), e["mu"][i])
-        assert explorer.number.value == str(i)
         original = e["x"][i]
-        assert explorer.original.grid == original.tolist()
+        assert explorer.original.grid == explorer.decoded.against == original.tolist()
         assert explorer.original.caption == f"original: test grid #{i}"
-        assert explorer.decoded.against == original.tolist()
         wrong = (explorer.grid != original).sum()
         assert explorer.decoded.caption == f"decoded: {wrong} of 256 cells differ"
 
@@ -111,7 +105,7 @@ def test_the_ring_is_where_the_sliders_are(explorer, e, evaluated):
     assert np.allclose(explorer.map.view.here, pca[5], atol=1e-4)
     assert np.array_equal(points(explorer), pca)
     halfway = (e["mu"][5] + e["mu"][9])/2
-    explorer.move(halfway)
+    explorer.move(state_of(halfway))
     assert np.allclose(explorer.map.view.here, (pca[5] + pca[9])/2, atol=1e-4), "a projection is linear"
     explorer.map.method.value = "tsne"
     nearest = int(np.linalg.norm(e["mu"] - halfway, axis=1).argmin())
@@ -120,70 +114,16 @@ def test_the_ring_is_where_the_sliders_are(explorer, e, evaluated):
     assert np.array_equal(points(explorer), tsne)
 
 
-def test_the_map_has_four_colorings(explorer):
-    explorer.map.method.value = "tsne"
-    assert explorer.map.color_by.options == ("main color", "colored cells", "objects", "wrong cells")
-    colorings = {bytes(explorer.map.view.colors)}
-    for choice in explorer.map.color_by.options[1:]:
-        explorer.map.color_by.value = choice
-        colorings.add(bytes(explorer.map.view.colors))
-    assert len(colorings) == 4
-
-
 def test_the_line_from_a_to_b(explorer, e):
-    click(explorer, 1)
-    explorer.line.buttons["A"].click()
-    assert explorer.line.thumbs["A"].grid == explorer.decoded.grid
-    click(explorer, 2)
-    explorer.line.buttons["B"].click()
-    assert explorer.line.slider.z == [1]
+    for i, end in ((1, "A"), (2, "B")):
+        click(explorer, i)
+        explorer.line.buttons[end].click()
     start, end = torch.from_numpy(e["mu"][[1, 2]])
     for value in (.75, .3, 0, 1):
         explorer.line.slider.set_state(dict(z=[value]))
         check_truthful(explorer)
         assert torch.equal(explorer.z, torch.lerp(start, end, value))
         assert not explorer.decoded.against
-    assert np.array_equal(explorer.z.numpy(), e["mu"][2])
-
-
-def test_what_is_drawn_lands_where_the_encoder_says(explorer):
-    board = explorer.board
-    land, take, clear = board.buttons
-    drawn = blank()
-    for row, column in ((2, 3), (2, 4), (3, 3), (3, 4)): drawn[row][column] = 4
-    board.view.set_state(dict(grid=drawn))
-    land.click()
-    check_truthful(explorer)
-    assert torch.equal(explorer.z, explorer.vae.encode(drawn)[0])
-    assert explorer.original.grid == drawn
-    assert "the drawing" in explorer.original.caption
-    board.text.value = "044\n440"
-    assert board.view.grid[0][:3] == [0, 4, 4]
-    assert board.view.grid[1][:3] == [4, 4, 0]
-    assert np.sum(board.view.grid) == 16
-    assert board.message.value == ""
-    take.click()
-    assert board.view.grid == explorer.decoded.grid
-    clear.click()
-    assert board.view.grid == blank()
-    assert board.text.value == ""
-
-
-NO_GRIDS = [
-    "[[1, 2], [3]]", "[[1, 99]]", "01x", "[[", "0"*17, "[1, 2]", '[[1, "a"]]', "["*5000, "\n".join("0"*17)]
-
-
-@pytest.mark.parametrize("text", NO_GRIDS)
-def test_a_bad_grid_is_one_line(explorer, text):
-    board = explorer.board
-    grid_before = board.view.grid
-    board.text.value = text
-    assert 0 < len(board.message.value) < 150
-    assert "\n" not in board.message.value
-    assert board.view.grid == grid_before
-    board.text.value = "[[3]]"
-    assert board.message.value == ""
-    assert board.view.grid[0][0] == 3
 
 
 def test_undo_goes_through_all_places(explorer, e):
@@ -206,28 +146,21 @@ def test_undo_goes_through_all_places(explorer, e):
     check_truthful(explorer)
 
 
-def test_a_hundred_changes_are_few_pictures(explorer):
-    async def drag():
+def test_a_hundred_changes_are_few_pictures_and_the_last_is_drawn(explorer):
+    async def drag(wait):
         for value in np.linspace(-1, 1, 100):
             turn(explorer, 0, float(value))
             await asyncio.sleep(0)
+        while wait and explorer.soon.due: await asyncio.sleep(.01)
         return explorer.grid
+    asyncio.run(drag(wait=True))
+    assert explorer.decoded.grid == explorer.vae.decode(explorer.z)[0].tolist(), "drawn without being asked"
     explorer.soon.pause = 3600  # so that the machine's speed does not matter
     decoded_before = explorer.vae.decoded
-    grid = asyncio.run(drag())
+    asyncio.run(drag(wait=False))
     assert explorer.vae.decoded == decoded_before + 1
     assert explorer.z[0] == 1
     check_truthful(explorer)
-    assert grid.tolist() == explorer.decoded.grid
-
-
-def test_the_last_of_many_changes_is_drawn_unasked(explorer):
-    async def drag():
-        for value in np.linspace(-1, 1, 100): turn(explorer, 0, float(value))
-        while explorer.soon.due: await asyncio.sleep(.01)
-    asyncio.run(drag())
-    assert explorer.decoded.grid == explorer.vae.decode(explorer.z)[0].tolist()
-    assert explorer.z[0] == 1
 
 
 def test_the_same_clicks_bring_the_same_places(evaluated):
@@ -272,61 +205,28 @@ def test_without_anywidget_it_says_what_to_install():
         "ImportError: the explorer needs anywidget and ipywidgets: pip install 'arc_vae[run]'")
 
 
-def test_models_load_as_they_are(evaluated, explorer):
-    z = torch.randn(1, 10, generator=torch.Generator().manual_seed(0))
-    explorer.move(z[0])
-    assert explorer.decoded.grid == load(evaluated).decode(z)[0].tolist()
-
-
 def test_a_run_gets_a_notebook_that_explores_it(evaluated, tmp_path, monkeypatch):
     from arc_vae.apps.run import explorer_notebook
-    run = tmp_path/"run with a space"
-    shutil.copytree(evaluated, run)
+    run = shutil.copytree(evaluated, tmp_path/"run with a space")
     path = explorer_notebook(run)
     cell = next(c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
-    source = cell.source.replace("explore(Path", "found = explore(Path")
     monkeypatch.chdir(run)
     names = {}
-    exec(compile(source, path.name, "exec"), names)
+    exec(cell.source.replace("explore(Path", "found = explore(Path"), names)
     assert isinstance(names["found"], ex.Explorer)
     path.write_text("mine")
     assert explorer_notebook(run).read_text() == "mine", "what somebody made of it stays"
-
-
-def test_it_begins_with_a_grid(explorer):
-    assert explorer.original.caption == f"original: test grid #{explorer.number.value}"
-    assert np.sum(explorer.original.grid) > 0
-    assert all(np.sum(thumb.grid) > 0 for thumb in explorer.line.thumbs.values())
-
-
-def act(explorer, action, **details):
-    "What arrives when a person does something to an object."
-    explorer.decoded._handle_custom_msg(dict(action=action, **details), [])
-    check_truthful(explorer)
-
-
-def test_the_number_names_what_is_on_the_screen(explorer):
-    explorer.number.value = "7"
-    assert explorer.original.caption == "original: test grid #7"
-    act(explorer, "move", object=0, down=1)
-    assert explorer.number.value == ""
-    explorer.undo()
-    assert explorer.number.value == "7"
-    for text in ("1000000", "seven", "-1"):
-        explorer.number.value = text
-        assert explorer.said.value.startswith("test grid #: expected a number from 0 to 299, found")
-        assert explorer.original.caption == "original: test grid #7"
 
 
 def test_a_drag_is_one_step_of_the_history(explorer):
     click(explorer, 3)
     z, steps = explorer.z, len(explorer.history)
     for down, right in ((1, 0), (1, 2), (2, 3)): act(explorer, "drag", object=0, down=down, right=right)
-    act(explorer, "drop", object=0)
+    act(explorer, "release", object=0)
     assert torch.allclose((explorer.z - z)[:4]/explorer.vae.axes[1].step, torch.tensor([0, 2., 3, 0]))
     assert len(explorer.history) == steps + 1
     for down in (1, 0): act(explorer, "drag", object=0, down=down, right=0)
-    act(explorer, "drop", object=0)
+    act(explorer, "release", object=0)
     assert len(explorer.history) == steps + 1, "put back where it was taken"
     explorer.undo()
     assert torch.equal(explorer.z, z)
@@ -335,26 +235,26 @@ def test_a_drag_is_one_step_of_the_history(explorer):
 def test_what_cannot_be_done_is_said(explorer):
     click(explorer, 0)
     z = explorer.z
-    for action, details in dict(move=dict(object=5, down=1), reshape=dict(object=5), recolor_all=dict(by=9)).items():
-        explorer.said.value = ""
+    for action, details in dict(move=dict(object=5, down=1, right=0), recolor=dict(by=9), drop=dict(object=3)).items():
+        explorer.message.value = ""
         act(explorer, action, **details)
-        assert explorer.said.value
-        assert "\n" not in explorer.said.value
+        assert explorer.message.value
+        assert "\n" not in explorer.message.value
         assert torch.equal(explorer.z, z)
-    explorer.buttons["delete"].click()
-    assert "select an object" in explorer.said.value
+    explorer.operators["delete"].click()
+    assert "select an object" in explorer.message.value
 
 
 def test_the_script_comes_to_the_same_grid(explorer):
     act(explorer, "move", object=0, down=1, right=-1)
-    act(explorer, "recolor", object=0, color=3)
-    explorer.buttons["mirror"].click()
+    act(explorer, "recolor", object=0, by=1 - int(explorer.vae.decode_objects(explorer.z).color[0]))
+    explorer.operators["mirror"].click()
     turn(explorer, 0, -.5)
-    act(explorer, "move", object=0, right=.25)
-    explorer.join()
+    act(explorer, "move", object=0, down=0, right=.25)
+    explorer.operators["join B"].click()
     names = {}
     exec(explorer.python.value, names)
-    assert torch.allclose(names["z"], explorer.z, atol=1e-5)
+    assert torch.allclose(names["z"][0], explorer.z, atol=1e-5)
     assert names["grid"].tolist() == explorer.decoded.grid
 
 
@@ -369,7 +269,7 @@ def test_a_network_without_axes_has_plain_sliders():
     vae = make_vae("reference")
     explorer = ex.Explorer(vae, ex.atlas_of_model(vae, 50))
     assert not explorer.decoded.movable
-    assert "mirror" not in explorer.buttons
+    assert not explorer.operators
     turn(explorer, 2, .5)
     assert explorer.decoded.grid == vae.decode(explorer.z)[0].tolist()
     assert explorer.sliders.rows[0]["name"] == ""

@@ -139,17 +139,11 @@ export function makeDecoder(data) {
     }
     const rows = values => [...Array(SIZE).keys()].map(row => values.slice(row*SIZE, (row + 1)*SIZE));
     return { grid: rows(grid), probability: rows(probability), objects: seen.filter(o => o.there > .5).map(o => ({
-      slot: o.slot, color: argmax(o.colors) + 1, cells: cellsOf(o), spread: o.sd/data.step, p: o.best.p, there: o.there,
-      entry: o.best.entry
+      slot: o.slot, color: argmax(o.colors) + 1, cells: cellsOf(o), p: o.best.p, entry: o.best.entry
     })) };
   }
 
   function placeOf(slot, entry) { return place[slot*entries + entry]; }
 
-  function nextEntry(entry, by) {
-    const at = Math.max(0, Math.min(entries - 1, order.indexOf(entry) + by));
-    return order[at];
-  }
-
-  return { decode, placeOf, nextEntry };
+  return { decode, placeOf };
 }

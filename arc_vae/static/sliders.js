@@ -1,9 +1,7 @@
-// A slider for each number of the code: what it says, where its labels stand, what the encoder and decoder make of it.
-const THUMB = 16; // width of the slider's knob in pixels
+// A slider for each number of the code: its name, the ticks of its labels, what encoder and decoder make of it.
+import { append } from "./grid.js";
 
-function append(parent, tag, properties = {}) {
-  return parent.appendChild(Object.assign(document.createElement(tag), properties));
-}
+const THUMB = 16; // width of the slider's knob in pixels
 
 function leftOf(share) { return `calc(${THUMB/2}px + ${share}*(100% - ${THUMB}px))`; }
 
@@ -39,7 +37,7 @@ function showTicks(ticks, marks, low, high) {
   }));
 }
 
-function showRow(row, value, reading) {
+function showRow(row, value, reading) { // a value outside the slider's range widens it
   const low = Math.floor(100*Math.min(row.low, value))/100, high = Math.ceil(100*Math.max(row.high, value))/100;
   const share = v => Math.max(0, Math.min(1, (v - low)/(high - low)));
   Object.assign(row.input, { min: low, max: high, value });
@@ -55,50 +53,28 @@ function showRow(row, value, reading) {
   showTicks(row.ticks, reading.ticks || [], low, high);
 }
 
-function render({ model, el }) {
-  const unused = model.get("unused"), hasNames = model.get("rows").some(row => row.name);
+export function renderSliders({ model, el }) {
+  const unused = model.get("unused"), rows = model.get("rows").map(row => makeRow(model, row));
   el.classList.add("arc-view", "arc-sliders");
-  el.classList.toggle("arc-single", model.get("rows").length < 2);
   el.addEventListener("keydown", event => event.stopPropagation()); // a notebook would take the arrows for itself
-  const order = append(el, "select", { hidden: !hasNames || model.get("rows").length < 2 });
-  for (const text of ["by object", "by KL"]) append(order, "option", { textContent: text });
-  order.setAttribute("aria-label", "order of the sliders");
-  const list = append(el, "div"), rows = model.get("rows").map(row => makeRow(model, row));
-
-  function lay() {
-    const byObject = hasNames && order.value === "by object";
-    const sorted = byObject ? [...rows].sort((a, b) => a.index - b.index) : [...rows].sort((a, b) => b.kl - a.kl);
-    const idle = sorted.filter(row => row.kl <= unused), groups = new Map();
-    for (const row of sorted.filter(r => r.kl > unused)) {
-      const group = byObject ? row.group : "";
-      if (!groups.has(group)) groups.set(group, []);
-      groups.get(group).push(row.label);
-    }
-    list.replaceChildren();
-    for (const [group, labels] of groups) {
-      if (group) append(list, "div", { className: "arc-group", textContent: group });
-      list.append(...labels);
-    }
-    if (!idle.length) return;
-    const folded = append(list, "details");
+  let group = "";
+  for (const row of rows.filter(each => each.kl > unused)) {
+    if (row.group !== group) append(el, "div", { className: "arc-group", textContent: group = row.group });
+    el.append(row.label);
+  }
+  const idle = rows.filter(row => row.kl <= unused);
+  if (idle.length) {
+    const folded = append(el, "details");
     append(folded, "summary", { textContent: `${idle.length} unused (KL \u2264 ${unused})` });
     folded.append(...idle.map(row => row.label));
   }
 
   function show() {
     const z = model.get("z"), readings = model.get("readings");
-    for (const row of rows) {
-      const value = z[row.index];
-      showRow(row, value, readings[row.index] || {});
-      row.label.querySelector(".arc-name").textContent = order.value === "by KL" ? row.title.split(", KL")[0]
-        : row.name || `z${row.index}`;
-    }
+    for (const row of rows) showRow(row, z[row.index], readings[row.index] || {});
+    el.dataset.z = JSON.stringify(z);
   }
-  order.addEventListener("change", () => { lay(); show(); });
   model.on("change:z", show);
   model.on("change:readings", show);
-  lay();
   show();
 }
-
-export default { render };
