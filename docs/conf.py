@@ -1,4 +1,5 @@
 """Settings of Sphinx, for `make docs`: the site is made of what git keeps; nothing is executed or fetched."""
+import re
 import sys
 from configparser import ConfigParser
 from pathlib import Path
@@ -51,8 +52,6 @@ def mathml(translator, node):
     raise nodes.SkipNode
 
 
-# As they build on one another; others follow
-ROOMS = ("infra", "corpus", "code", "metrics", "training", "report", "apps")
 ROOM = """```{{toctree}}
 :caption: nbs/{room}
 :maxdepth: 1
@@ -64,10 +63,9 @@ ROOM = """```{{toctree}}
 
 
 def list_rooms(app, page, source):
-    "The notebooks of each folder in `nbs`, where the first page asks for them."
+    "The notebooks of each folder in `nbs`, in the order of docs/notebooks.md, where the first page asks for them."
     if page != app.config.root_doc: return
-    there = {path.parent.name for path in (HERE.parent/"nbs").glob("[!.]*/*.ipynb")}
-    rooms = sorted(there, key=lambda room: (ROOMS.index(room) if room in ROOMS else len(ROOMS), room))
+    rooms = dict.fromkeys(re.findall(r"^\| `(\w+)/", (HERE/"notebooks.md").read_text(encoding="utf-8"), re.M))
     source[0] = source[0].replace("<!-- rooms -->", "\n".join(ROOM.format(room=room) for room in rooms))
 
 

@@ -1,8 +1,6 @@
 """Counts of the house's habits, printed by `python tests/density.py`; test_sources.py holds their limits.
 
-Syntax nodes a line of each module (nanoGPT has 9.0, fastcore's basics 8.2), and how notebooks are built: exported cells
-of more than 30 lines or with several public definitions, public names that no demo of their notebook uses, exported
-definitions that are followed by a demo or by another export.
+A node is one of Python's syntax tree; nanoGPT has 9.0 of them a line, fastcore's basics 8.2.
 """
 import ast
 import re
@@ -12,59 +10,57 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT/"arc_vae"
 NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-def density():
-    "Nodes and lines that are not blank, by module."
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        lines = sum(bool(line.strip()) for line in text.splitlines())
-        if path.name == "_modidx.py" or not lines: continue
-        nodes = sum(1 for _ in ast.walk(ast.parse(text)))
-        found[str(path.relative_to(PACKAGE))] = nodes, lines
-    return found
-
-
-def mean(found): return sum(nodes for nodes, _ in found.values())/sum(lines for _, lines in found.values())
 
 
 def is_exported(cell): return cell.source.startswith("#| export")
 
 
-def definitions(cell):
-    "Names of the functions and classes that an exported cell defines."
-    return [node.name for node in ast.parse(cell.source).body if isinstance(node, DEFINITION)]
+def count_modules():
+    "Nodes, lines that are not blank, and lines of each module."
+    found = {}
+    for path in sorted((ROOT/"arc_vae").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if path.name == "_modidx.py" or not text: continue
+        lines = text.splitlines()
+        nodes = sum(1 for _ in ast.walk(ast.parse(text)))
+        found[str(path.relative_to(ROOT))] = nodes, sum(bool(line.strip()) for line in lines), len(lines)
+    return found
 
 
-def count_cells(
-    notebooks=NOTEBOOKS,  # Paths
-)->dict:                  # What was counted -> names with their notebooks
-    "How exported cells are built and shown; a definition at the end of a notebook has no export after it."
+def find_cells():
+    "Exported definitions, {what is counted: where}: how long they are, what they define, whether demos show it."
     found = defaultdict(list)
-    for path in notebooks:
+    for path in NOTEBOOKS:
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         demos = "\n".join(cell.source for cell in cells if not is_exported(cell))
         for cell, following in zip(cells, [*cells[1:], None]):
-            if not is_exported(cell) or not (names := definitions(cell)): continue
+            if not is_exported(cell): continue
+            names = [node.name for node in ast.parse(cell.source).body if hasattr(node, "name")]
+            if not names: continue
             public = [name for name in names if name[0] != "_"]
             if len(cell.source.splitlines()) > 31: found["long"].append(f"{path.stem}: {cell.id}")
-            if len(public) > 1: found["several names"].append(f"{path.stem}: {', '.join(public)}")
-            then = "then export" if following and is_exported(following) else "then demo"
-            found[then].append(f"{path.stem}: {names[0]}")
+            if len(public) > 1: found["crowded"].append(f"{path.stem}: {', '.join(public)}")
+            found["then export" if following and is_exported(following) else "then demo"].append(cell.id)
             for name in public:
                 shown = re.search(rf"\b{name}\b", demos)
                 found["shown" if shown else "not shown"].append(f"{path.stem}: {name}")
     return found
 
 
+def count():
+    "What test_sources.py limits."
+    modules, cells = count_modules(), defaultdict(int) | {name: len(found) for name, found in find_cells().items()}
+    nodes, written, lines = (sum(numbers) for numbers in zip(*modules.values()))
+    return dict(
+        lines=lines, nodes_a_line=nodes/written, nodes_a_line_of_the_densest=max(n/w for n, w, _ in modules.values()),
+        long_cells=cells["long"], cells_of_several_names=cells["crowded"],
+        share_shown=cells["shown"]/(cells["shown"] + cells["not shown"]),
+        demos_to_exports=cells["then demo"]/max(1, cells["then export"]))
+
+
 if __name__ == "__main__":
-    for name, (nodes, lines) in density().items():
-        print(f"{name:28} {nodes/lines:5.1f} nodes a line, {lines:5,} lines")
-    print(f"{'mean':28} {mean(density()):5.1f}")
-    for what, where in count_cells().items():
-        print(f"{len(where):5} {what}")
-        if what in ("long", "several names", "not shown"): print(*where, sep="\n")
+    for name, (nodes, written, lines) in count_modules().items():
+        print(f"{nodes/written:5.1f} nodes a line, {lines:4} lines: {name}")
+    for name in ("long", "crowded", "not shown"): print(f"\n{name}", *find_cells()[name], sep="\n    ")
+    print("", *(f"{name.replace('_', ' ')}: {number:.4g}" for name, number in count().items()), sep="\n")

