@@ -27,7 +27,7 @@ from .corpus.arc import arc_grids
 from .model import VAE, encode_decode
 from .code.network import load
 from .training.state import PHASES, START
-from .metrics.accuracy import accuracy_report, error_kinds_per_grid
+from .metrics.accuracy import accuracy_report, error_kinds, mean_cells
 from .metrics.likelihood import generator_cost, latent_usage, likelihood, likelihood_metrics, usage_counts
 from .metrics.baselines import MAX_TRAIN_GRIDS, baselines
 from .metrics.disentanglement import disentanglement
@@ -176,7 +176,7 @@ class EvaluatedSplit:
 # %% ../nbs/03_evaluate.ipynb #metrics
 METRICS = {
     "test": lambda s: reconstruction_metrics(s.decoded, s.x),
-    "test.wrong_cells_per_grid": lambda s: error_kinds_per_grid(s.pred, s.x),
+    "test.wrong_cells_per_grid": lambda s: mean_cells(error_kinds(s.pred, s.x)),
     "test.baselines": lambda s: baselines(s.train, s.x, s.vae.latent_dim),
     "test.likelihood": lambda s: likelihood(s.vae, s.x, s.decoded, s.k, s.seed),
     "test.likelihood.generator": lambda s: generator_cost(s.x, s.factors),

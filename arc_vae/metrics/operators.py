@@ -19,6 +19,7 @@ from ..corpus.objects import find_objects
 from ..model import VAE
 from ..code.codebook import MIRROR, QUARTER
 from ..code.operators import turn
+from .accuracy import mean_cells
 
 # %% ../../nbs/metrics/06_operators.ipynb #translation
 class Translation:
@@ -190,9 +191,8 @@ def noise_metrics(
     "Cells that differ once noise was added to all numbers."
     x, mu, pred = x[:N_MEASURED], mu[:N_MEASURED], pred[:N_MEASURED]
     noise = torch.randn(mu.shape, generator=rng("perturb", seed))
-    marked = {f"{scale:g}": vae.decode(mu + scale*noise).cpu() != pred for scale in scales}
-    marked["colored_cells"] = x > 0
-    return {name: cells.flatten(1).sum(1).double().mean().item() for name, cells in marked.items()}
+    changed = {f"{scale:g}": vae.decode(mu + scale*noise).cpu() != pred for scale in scales}
+    return mean_cells(changed | dict(colored_cells=x > 0))
 
 # %% ../../nbs/metrics/06_operators.ipynb #enlarged
 def enlarged(
