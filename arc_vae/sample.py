@@ -14,8 +14,7 @@ import torch
 
 from .infra.files import note_other_source, write_atomic, write_json
 from .infra.tracking import Tracker, check_mode
-from .infra.settings import pick_device
-from .infra.runs import RunError, read_arrays, read_run
+from .infra.runs import RunError, pick_device, read_arrays, read_run
 from .infra.random import rng
 from .data import COLOR_NAMES, render_grids
 from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE

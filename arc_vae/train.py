@@ -17,19 +17,19 @@ from torch import Tensor, nn
 from .infra.files import note_other_source, remove_temp_files
 from .infra.logging import Progress, log, quiet
 from .infra.tracking import Tracker, check_mode
-from .infra.settings import Captured, maybe_compile, pick_device
 from .infra.checkpoint import STATE
-from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, check_unused, open_run, read_json, read_log
-from .infra.runs import run_lock
+from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, check_unused, open_run, pick_device
+from .infra.runs import read_json, read_log, run_lock
 from .infra.random import rng
 from .data import GridCorpus, augment
 from .corpus.check import corpus_report, describe
 from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize
 from .metrics.accuracy import accuracies, count_correct
-from .training.settings import TrainConfig, beta_at, lr_at, make_config, open_corpus, print_run_header
+from .training.settings import TrainConfig, beta_at, log_run_header, lr_at, make_config, open_corpus
+from .training.device import Captured, maybe_compile, set_lr
 from .training.logging import epoch_line, only_numbers, track_epoch
 from .training.state import Diverged, Interrupted, begin_training, check_finite, epoch_grids
-from .training.state import epoch_record, save_epoch, set_lr, write_status
+from .training.state import epoch_record, save_epoch, write_status
 
 # %% ../nbs/02_train.ipynb #take-batch
 def take_batch(
@@ -227,14 +227,14 @@ def train(
     log.info(describe(corpus, report))
     run_dir.mkdir(parents=True, exist_ok=True)
     with run_lock(run_dir):
-        if not resume: open_run(run_dir, cfg, corpus, report)
+        if not resume: open_run(run_dir, cfg.model_dump(), corpus, report)
         config = read_json(run_dir/"config.json", **CONFIG_SCHEMA)
         if config["corpus_sha256"] != corpus.sha256:
             expected, found = config["corpus_sha256"][:12], corpus.sha256[:12]
             raise RunError(f"resume: {corpus.path}: expected the corpus of the run, sha256 {expected}, found {found}")
         for folder in (run_dir, run_dir/"checkpoints"): remove_temp_files(folder)
         resume = resume and _has_state(run_dir)
-        print_run_header(cfg, config, run_dir, resume)
+        log_run_header(cfg, config, run_dir, resume)
         with Tracker(run_dir, config, cfg.wandb, job="train", run_id=config["wandb_id"]) as track:
             summary = fit(cfg, corpus, run_dir, track, resume)
             _track_artifacts(track, cfg, corpus, run_dir, summary)

@@ -9,9 +9,9 @@ import torch
 from arc_vae.apps.run import KERNEL_ENVIRONMENT
 from arc_vae.code.network import make_vae
 from arc_vae.infra.logging import quiet
-from arc_vae.infra.settings import maybe_compile, pick_device
+from arc_vae.infra.runs import pick_device
 from arc_vae.train import loss_terms, make_update, train_steps
-from arc_vae.training.state import make_optimizer
+from arc_vae.training.device import make_optimizer, maybe_compile
 
 
 def use_kernel_environment():
@@ -39,7 +39,7 @@ def prepare(cfg, grids, epochs=100_000, graph=True):
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(pick_device(cfg.device))
     grids = torch.as_tensor(grids).to(vae.device)
     with quiet(): vae.fit(grids)
-    opt = make_optimizer(vae, cfg)
+    opt = make_optimizer(vae, cfg.lr)
     update = make_update(vae, opt, cfg.grad_clip, maybe_compile(loss_terms, cfg.compile))
     if not graph: update = update.function
     return vae, (step for epoch in range(epochs) for step in train_steps(vae, opt, grids, epoch, cfg, update=update))

@@ -24,7 +24,7 @@ from rivals import LOOPS
 
 from arc_vae.code.network import make_vae
 from arc_vae.data import load_corpus
-from arc_vae.infra.settings import pick_device
+from arc_vae.infra.runs import pick_device
 from arc_vae.metrics.labels import markdown_table
 from arc_vae.metrics.accuracy import accuracies, count_correct
 from arc_vae.metrics.baselines import nearest_grids

@@ -1,7 +1,6 @@
 """Other ways in and out: parameters that papermill lists, groups of W&B, hints, sweeps."""
 import shlex
 import subprocess
-from dataclasses import fields
 
 import papermill
 import pytest
@@ -13,23 +12,18 @@ from arc_vae.apps.cli import main
 from arc_vae.infra.files import DatasetError
 from arc_vae.data import load_corpus
 from arc_vae.infra.tracking import Tracker
-from arc_vae.training.settings import TrainConfig
 
 
 @pytest.mark.parametrize("name", ["02_train", "03_evaluate", "04_latent_viz", "05_sample"])
 def test_parameters_say_what_they_are(name):
     "What `papermill --help-notebook` shows."
     known = papermill.inspect_notebook(str(ROOT/"nbs"/f"{name}.ipynb"))
-    types = {"str": str, "int": int, "float": float, "bool": bool}
+    types = {"str": str, "int": int, "float": float, "bool": bool, "dict": dict}
     for parameter in known.values():
         assert parameter["inferred_type_name"] in types, parameter
         default = eval(parameter["default"])
         assert default is None or type(default) is types[parameter["inferred_type_name"]], parameter
-    silent = [parameter["name"] for parameter in known.values() if not parameter["help"]]
-    assert set(silent) <= {"n_val", "n_test", "epochs", "batch_size"}, silent
-    if name == "02_train":
-        of_settings = {f.name: type(f.default).__name__ for f in fields(TrainConfig)}
-        assert of_settings == {name: known[name]["inferred_type_name"] for name in of_settings}
+    assert all(parameter["help"] for parameter in known.values())
 
 
 def test_a_sweep_is_a_group(tmp_path, monkeypatch):

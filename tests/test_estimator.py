@@ -14,7 +14,7 @@ from arc_vae.infra.logging import quiet
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.checkpoint import CheckpointError, save_checkpoint
 from arc_vae.code.network import make_vae
-from arc_vae.infra.settings import ConfigError
+from arc_vae.infra.runs import ConfigError
 
 GRIDS, FACTORS = make_grids(300, seed=2)
 COUNT = (FACTORS[:, :, 0] >= 0).sum(1)

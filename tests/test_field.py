@@ -18,7 +18,7 @@ from arc_vae.apps.cli import main
 from arc_vae.code.network import make_vae
 from arc_vae.infra.files import DatasetError, write_atomic
 from arc_vae.data import load_corpus
-from arc_vae.infra.settings import ConfigError, pick_device
+from arc_vae.infra.runs import ConfigError, pick_device
 from arc_vae.training.settings import make_config, resumed_config
 from arc_vae.train import small_run, train
 

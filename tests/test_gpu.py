@@ -10,10 +10,9 @@ from arc_vae.code.network import load
 from arc_vae.corpus.arc import arc_grids
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.runs import read_json
-from arc_vae.infra.settings import Captured, maybe_compile
 from arc_vae.train import loss_terms, make_update, small_run, train, train_epoch
+from arc_vae.training.device import Captured, make_optimizer, maybe_compile
 from arc_vae.training.settings import make_config, resumed_config
-from arc_vae.training.state import make_optimizer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of NVIDIA's")
 
@@ -54,7 +53,7 @@ def trained(cfg, grids, step_costs=loss_terms, captured=True):
     "Model and what was measured after two epochs."
     vae = make_vae(cfg.network).cuda()
     with quiet(): vae.fit(grids)
-    opt = make_optimizer(vae, cfg)
+    opt = make_optimizer(vae, cfg.lr)
     update = make_update(vae, opt, cfg.grad_clip, step_costs)
     if not captured: update = update.function
     measured = [train_epoch(vae, opt, grids.cuda(), epoch, cfg, update=update) for epoch in range(2)]

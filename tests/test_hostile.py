@@ -26,7 +26,7 @@ from arc_vae.infra.files import DatasetError
 from arc_vae.data import load_corpus
 from arc_vae.infra.runs import read_arrays, read_run
 from arc_vae.evaluate import run_corpus
-from arc_vae.infra.settings import ConfigError
+from arc_vae.infra.runs import ConfigError
 from arc_vae.infra.runs import RunError
 from arc_vae.training.settings import PRESETS, TrainConfig, make_config, resumed_config
 from arc_vae.train import small_run, train
@@ -562,7 +562,7 @@ containers = st.one_of(st.lists(st.integers(), max_size=2),
                        st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
 anything = st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=12), words, containers)
 presets = st.one_of(st.sampled_from(list(PRESETS)), anything)
-names = st.sampled_from([*(name for name in TrainConfig.__dataclass_fields__ if name != "preset"), "epoch", "beta"])
+names = st.sampled_from([*(name for name in TrainConfig.model_fields if name != "preset"), "epoch", "beta"])
 
 
 @relaxed
@@ -575,7 +575,7 @@ def test_any_parameters(preset, changes):
         assert str(e)
         assert "\n" not in str(e).replace("\\n", "")
         return
-    for name, field in TrainConfig.__dataclass_fields__.items():
+    for name, field in TrainConfig.model_fields.items():
         assert type(getattr(cfg, name)) is type(field.default), name
     assert cfg.epochs >= 1
     assert 1 <= cfg.latent_dim <= 1000

@@ -15,7 +15,7 @@ from arc_vae.infra.checkpoint import CheckpointError
 from arc_vae.code.network import make_vae
 from arc_vae.infra.random import rng
 from arc_vae.model import ReferenceDecoder, gaussian_heads
-from arc_vae.infra.settings import ConfigError
+from arc_vae.infra.runs import ConfigError
 from arc_vae.train import small_run
 from arc_vae.training.settings import make_config
 

@@ -3,7 +3,6 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -139,9 +138,9 @@ def test_runs_are_listed(moved, evaluated, monkeypatch):
 def test_settings_are_listed(preset):
     code, said = arc_vae_says("settings", "--preset", preset)
     lines = said.splitlines()
-    assert code == 0 and len(lines) == len(fields(TrainConfig))
+    assert code == 0 and len(lines) == len(TrainConfig.model_fields)
     values = dict(line.split(" ")[0].split("=", 1) for line in lines)
     assert make_config(**values) == make_config(preset), "what is printed is what --set takes"
-    assert asdict(make_config(preset))["network"] in said
+    assert make_config(preset).network in said
     assert re.search(r"^lr=\S+ +Learning rate at the start \(float, at least 0\)$", said, re.M)
     assert re.search(r"^compile= +Backend of torch.compile; .* \(str, ''\|inductor", said, re.M)

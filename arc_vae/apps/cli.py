@@ -186,8 +186,8 @@ def run(preset, corpus, name, settings, words):
 def one(name, settings):
     "One run of a sweep, with its settings as JSON: bring it to its evaluation."
     from arc_vae.apps.sweep import train_and_evaluate
-    from arc_vae.training.settings import TrainConfig
-    train_and_evaluate(TrainConfig(**json.loads(settings)), run_path(name))
+    from arc_vae.training.settings import make_config
+    train_and_evaluate(make_config(**json.loads(settings)), run_path(name))
 
 # %% ../../nbs/apps/08_cli.ipynb #sweep
 @main.command()
@@ -254,35 +254,12 @@ def compare(names):
     click.echo(compare([existing_run(name) for name in names]))
 
 # %% ../../nbs/apps/08_cli.ipynb #settings
-def _comments_of(kind):
-    "Field of a dataclass -> what its source says of it, behind it or on the line before."
-    import inspect
-    comments, before = {}, ""
-    for line in inspect.getsource(kind).splitlines():
-        code, _, comment = line.partition("#")
-        field = re.match(r" *(\w+):\w+ = ", code)
-        if field: comments[field[1]] = comment.strip() or before
-        before = "" if field else comment.strip()
-    return comments
-
-def _limits_of(field):
-    "What a field of TrainConfig may be, in words."
-    if "choices" in field.metadata: return "|".join(choice or "''" for choice in field.metadata["choices"])
-    if type(field.default) not in (int, float): return ""
-    low, high = field.metadata.get("min", 0), field.metadata.get("max")
-    return f"at least {low}" if high is None else f"{low} to {high}"
-
 @main.command()
 @click.option("--preset", default="default", show_default=True, help="Whose values to show.")
 def settings(preset):
     "Print every setting: its value in a preset, what it does, its type and what it may be. --set changes it."
-    from dataclasses import fields
-    from arc_vae.training.settings import TrainConfig, make_config
-    cfg, comments = make_config(preset), _comments_of(TrainConfig)
-    for field in fields(TrainConfig):
-        value = getattr(cfg, field.name)
-        about = ", ".join(filter(None, [type(value).__name__, _limits_of(field)]))
-        click.echo(f"{f'{field.name}={value}':24} {comments[field.name]} ({about})".replace("  (", " ("))
+    from arc_vae.training.settings import settings_table
+    click.echo(settings_table(preset))
 
 # %% ../../nbs/apps/08_cli.ipynb #export
 @main.command()

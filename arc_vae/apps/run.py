@@ -11,7 +11,6 @@ __all__ = ['NOTEBOOKS', 'KERNEL_ENVIRONMENT', 'run_path', 'existing_run', 'own_k
 # %% ../../nbs/apps/00_run.ipynb #imports
 import json, os, re, secrets, signal, socket, subprocess, sys, tempfile, time, urllib.request, webbrowser
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -226,7 +225,7 @@ def check_choices(
     wandb:str,   # As in the settings
 ):
     "ConfigError for a device that is not there and for an unknown mode of W&B, before anything is written."
-    from arc_vae.infra.settings import pick_device
+    from arc_vae.infra.runs import pick_device
     from arc_vae.infra.tracking import check_mode
     pick_device(device)
     check_mode(wandb)
@@ -253,7 +252,7 @@ def _stage(what, notebook, path, **parameters):
 
 def train_stage(cfg, path, **more):
     "Train (02)."
-    _stage("training", "02_train", path, **asdict(cfg), **more)
+    _stage("training", "02_train", path, preset=cfg.preset, settings=cfg.model_dump(exclude={"preset"}), **more)
 
 # %% ../../nbs/apps/00_run.ipynb #evaluate-stage
 def evaluate_stage(path, device="auto", wandb="auto", maps=True, **more):

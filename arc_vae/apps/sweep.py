@@ -9,7 +9,6 @@ __all__ = ['SWEPT', 'sweep_plan', 'combinations', 'train_and_evaluate', 'run_ser
 # %% ../../nbs/apps/01_sweep.ipynb #imports
 import os, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from queue import Queue
@@ -18,10 +17,9 @@ from statistics import mean
 import joblib
 import torch
 
-from ..infra.files import as_json, write_atomic, write_json
+from ..infra.files import write_atomic, write_json
 from ..infra.logging import log
-from ..infra.runs import RunError, handle_signals, read_run
-from ..infra.settings import ConfigError
+from ..infra.runs import ConfigError, RunError, handle_signals, read_run
 from ..metrics.labels import format_spread, label_of, markdown_table
 from ..report.figures import new_figure, save_figure
 from ..training.settings import MAY_CHANGE, TrainConfig, make_config, open_corpus, resumed_config
@@ -60,8 +58,8 @@ def combinations(
 # %% ../../nbs/apps/01_sweep.ipynb #train-and-evaluate
 def _refuse_another_run(cfg, path):
     "RunError where the run in a folder has other settings than wanted; those that may change on the way, may."
-    settings = asdict(resumed_config(path))
-    for field, wanted in asdict(cfg).items():
+    settings = resumed_config(path).model_dump()
+    for field, wanted in cfg.model_dump().items():
         if settings[field] == wanted or field in MAY_CHANGE and field != "epochs": continue
         raise RunError(f"outputs/{path.name}: {field}: the run has {settings[field]!r}, the sweep asks for {wanted!r}; "
                        "choose another --run, or remove that one")
@@ -287,11 +285,11 @@ def run_sweep(
 ):
     "Bring the runs of a sweep to their evaluation, and write and print its table; RunError names those that failed."
     folder = run_path(name)
-    cfg = replace(make_config(preset, **changes), seed=seeds[0])
+    cfg = make_config(preset, **changes | dict(seed=seeds[0]))
     changes = changes | dict(corpus=open_corpus(cfg, folder.parent/"corpus").path)
     trainings = sweep_plan(name, betas, seeds, preset, **changes)
     python = [sys.executable, "-c", "import arc_vae.apps.cli; arc_vae.apps.cli.main()", "one", "--run"]
-    commands = {run: [*python, run, as_json(asdict(cfg))] for run, cfg in trainings.items()}
+    commands = {run: [*python, run, cfg.model_dump_json()] for run, cfg in trainings.items()}
     if cluster: results = run_on_cluster(commands, folder/"jobs", cluster, jobs, options)
     elif jobs > 1: results = run_parallel(commands, jobs)
     else: results = run_serial(trainings)

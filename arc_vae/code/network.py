@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..infra.checkpoint import STATE, CheckpointError, load_weights, read_checkpoint
 from ..infra.files import expected_one_of
 from ..infra.logging import log
-from ..infra.settings import pick_device
+from ..infra.runs import pick_device
 from ..data import GRID, N_COLORS, as_grids, callers_level
 from ..corpus.objects import Objects, describe_objects, find_objects
 from ..model import VAE, ReferenceDecoder, ReferenceEncoder, as_codes

@@ -7,7 +7,6 @@ __all__ = ['CAPTIONS', 'TERMS', 'EXPLORER_PAGE', 'glossary', 'reproduce_command'
 
 # %% ../../nbs/report/03_page.ipynb #imports
 import base64, io, re
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
@@ -93,7 +92,7 @@ def reproduce_command(
     config:dict,  # A run's config.json
 )->str:
     "The command that trains the same model again."
-    usual = asdict(make_config(config["preset"]))
+    usual = make_config(config["preset"]).model_dump()
     changed = {name: config[name] for name, value in usual.items()
                if name not in ("preset", "corpus", "wandb") and config.get(name, value) != value}
     changed["seed"] = config["seed"]
