@@ -17,8 +17,8 @@ from ..infra.runs import read_evaluation, read_run
 from ..corpus.generator import make_grids
 from ..corpus.objects import count_objects
 from ..model import gaussian_kl
-from ..report.latent_map import Attribute, colormap_for, grid_attributes, project, projections
-from .views import MapView, hex_color, in_a_column, in_a_row
+from ..report.latent_map import Attribute, colormap_for, grid_attributes, project
+from .views import MapView, hex_color, in_a_column
 
 # %% ../../nbs/apps/05_atlas.ipynb #atlas
 @dataclass(frozen=True)
@@ -27,17 +27,12 @@ class Atlas:
     x:np.ndarray          # Grids, uint8 (N, 16, 16)
     mu:np.ndarray         # Their posterior means, (N, D)
     kl:list               # Mean KL of each dimension, nats, (D,)
-    maps:dict             # pca (N, 2), explained (D,) and, where there is one, tsne (N, 2)
     attributes:dict       # Name -> Attribute, by which points may be colored
     kind:str="test grid"  # What one of them is called
 
     def __len__(self): return len(self.x)
 
     def name(self, i): return f"{self.kind} #{i}"
-
-    def nearest(self, z):
-        "The grid whose code is nearest to z."
-        return int(((self.mu - np.asarray(z))**2).sum(1).argmin())
 
     def facts(self, i):
         "A line about a grid."
@@ -62,10 +57,8 @@ def atlas_of_model(
     "Grids generated for a model that comes without any."
     x, factors = make_grids(n, seed)
     mu, sd = vae.encode(x, scales=True, check=False)
-    pca, explained = project(mu.numpy())
     kl = gaussian_kl(mu, 2*sd.log()).mean(0).tolist()
-    attributes = _attributes(x, vae.decode(mu).numpy(), factors)
-    return Atlas(x, mu.numpy(), kl, dict(pca=pca, explained=explained), attributes, "generated grid")
+    return Atlas(x, mu.numpy(), kl, _attributes(x, vae.decode(mu).numpy(), factors), "generated grid")
 
 # %% ../../nbs/apps/05_atlas.ipynb #atlas-of-run
 def atlas_of_run(
@@ -75,7 +68,7 @@ def atlas_of_run(
     e = read_evaluation(run_dir)
     (metrics,) = read_run(run_dir, "metrics")
     attributes = _attributes(e["x"], e["pred"], e.get("factors"))
-    return Atlas(e["x"], e["mu"], metrics["test"]["kl_per_dim"], projections(run_dir, tsne=False), attributes)
+    return Atlas(e["x"], e["mu"], metrics["test"]["kl_per_dim"], attributes)
 
 # %% ../../nbs/apps/05_atlas.ipynb #point-colors
 def point_colors(
@@ -91,45 +84,33 @@ def point_colors(
 
 # %% ../../nbs/apps/05_atlas.ipynb #map-panel
 class MapPanel:
-    "A map of an atlas, with a choice of projection and coloring, and a ring where the sliders are."
+    "A map of an atlas by PCA, with a choice of coloring and a ring where the sliders are."
     def __init__(self,
         atlas:Atlas,
         pick:Callable,    # Called with the number of a grid that was clicked
     ):
         self.atlas, self.pick = atlas, pick
-        self.center = self.z = atlas.mu.mean(0)
-        self.axes = np.linalg.lstsq(atlas.mu - self.center, atlas.maps["pca"], rcond=None)[0]  # of the PCA, for any z
-        self.view = MapView()
+        points, explained = project(atlas.mu)
+        self.center = atlas.mu.mean(0)
+        self.axes = np.linalg.lstsq(atlas.mu - self.center, points, rcond=None)[0]  # projects any z
+        share = f"{100*explained[:2].sum():.0f} %"
+        self.view = MapView(points=points.tobytes(), caption=f"ring: the sliders; PCA, {share} of the variance")
         self.view.on_msg(self._on_message)
-        methods = [(name, key) for name, key in (("PCA", "pca"), ("t-SNE", "tsne")) if key in atlas.maps]
-        self.method = w.ToggleButtons(options=methods, style=dict(button_width="66px"), layout=dict(margin="0"))
-        layout = dict(flex="1 1 90px", min_width="0", margin="0")
-        self.color_by = w.Dropdown(options=list(atlas.attributes), description="color", layout=layout)
+        self.color_by = w.Dropdown(options=list(atlas.attributes), description="color", layout=dict(width="auto"))
         self.color_by.style.description_width = "auto"
-        for choice in (self.method, self.color_by): choice.observe(lambda _: self._show(), "value")
-        self.widget = in_a_column(in_a_row(self.method, self.color_by), self.view)
-        self._show()
+        self.color_by.observe(lambda _: self._color(), "value")
+        self.widget = in_a_column(self.color_by, self.view)
+        self._color()
 
     def _on_message(self, _, message, buffers):
         if "picked" in message: return self.pick(int(message["picked"]))
         i = int(message["near"])
         self.view.tip = dict(number=i, grid=self.atlas.x[i].tolist(), text=self.atlas.facts(i))
 
-    def _show(self):
-        rgb, legend = point_colors(self.atlas.attributes[self.color_by.value], self.color_by.value)
-        with self.view.hold_sync():
-            self.view.points = self.atlas.maps[self.method.value].astype(np.float32).tobytes()
-            self.view.colors, self.view.legend = rgb.tobytes(), legend
-            self.locate(self.z)
+    def _color(self):
+        rgb, self.view.legend = point_colors(self.atlas.attributes[self.color_by.value], self.color_by.value)
+        self.view.colors = rgb.tobytes()
 
     def locate(self, z):
         "Move the ring to z, (D,)."
-        self.z, maps = np.asarray(z), self.atlas.maps
-        nearest = self.atlas.nearest(self.z)
-        with self.view.hold_sync():
-            if self.method.value == "pca":
-                self.view.here = ((self.z - self.center) @ self.axes).tolist()
-                self.view.caption = f"ring: the sliders; {maps['explained'][:2].sum():.0%} of the variance"
-            else:
-                self.view.here = maps["tsne"][nearest].tolist()
-                self.view.caption = f"ring: #{nearest}, the nearest code to the sliders"
+        self.view.here = ((np.asarray(z) - self.center) @ self.axes).tolist()

@@ -7,6 +7,7 @@ __all__ = ['decoder_data', 'page_grids', 'write_page']
 
 # %% ../../nbs/apps/07_page.ipynb #imports
 import base64
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from ..data import COLOR_NAMES
 from ..code.codebook import SOURCES, SURE, boxes
 from ..code.labels import COLOR_STEP, STEP
 from ..code.network import load
-from ..metrics.likelihood import ACTIVE_KL
 from ..report.page import EXPLORER_PAGE, write_report
 from .views import HEX_PALETTE, STATIC, axis_ticks, script, slider_rows
 from .atlas import Atlas, atlas_of_model, atlas_of_run
@@ -51,19 +51,11 @@ def page_grids(
     atlas:Atlas,
     n:int,         # How many
 )->list:           # number, z and cells of each
-    "Grids to start from: half of them with about three objects, the others as they come."
-    order = atlas.many_objects_first()[:n//2]
-    chosen = order + [i for i in range(len(atlas)) if i not in order][:n - len(order)]
+    "Grids to start from, those with about three objects first."
     return [dict(number=i, z=atlas.mu[i].tolist(), cells="".join(map(str, atlas.x[i].ravel().tolist())))
-            for i in chosen]
+            for i in atlas.many_objects_first()[:n]]
 
 # %% ../../nbs/apps/07_page.ipynb #write-page
-def _axes_data(vae):
-    "The axes as the page names them, with ticks for one-cell objects."
-    objects = vae.encoder.code.objects
-    return [dict(index=a.index, object=a.object, what=a.what, unit=a.unit, step=a.step,
-                 ticks=axis_ticks(a, objects, 1)) for a in vae.axes]
-
 def write_page(
     source,          # An evaluated run, or a checkpoint
     path:Path,       # The HTML file
@@ -76,8 +68,9 @@ def write_page(
     vae = load(source)
     tables = decoder_data(vae)
     atlas = atlas_of_model(vae) if Path(source).is_file() else atlas_of_run(source)
+    axes = [asdict(axis) | dict(ticks=axis_ticks(axis, vae.encoder.code.objects, 1)) for axis in vae.axes]
     data = tables | dict(
-        axes=_axes_data(vae), rows=slider_rows(vae.axes, atlas.mu, atlas.kl), unused=ACTIVE_KL, palette=HEX_PALETTE,
+        axes=axes, rows=slider_rows(vae.axes, atlas.mu, atlas.kl), palette=HEX_PALETTE,
         names=COLOR_NAMES, kind=atlas.kind, grids=page_grids(atlas, n),
         groups=[axis.whose for axis in vae.axes if axis.what == "row"])
     template = Environment(loader=FileSystemLoader(STATIC), autoescape=True).get_template("explorer.html.jinja")

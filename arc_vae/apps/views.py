@@ -18,7 +18,6 @@ from torch import Tensor
 import arc_vae
 from ..data import COLOR_NAMES, GRID, N_COLORS, PALETTE
 from ..code.labels import SHAPES, read
-from ..metrics.likelihood import ACTIVE_KL
 from ..report.latent_map import dimensions
 
 try:
@@ -70,7 +69,6 @@ class Sliders(anywidget.AnyWidget):
     _esm = script("grid", "sliders") + "\nexport default { render: renderSliders };"
     _css = STATIC/"explorer.css"
     rows = t.List().tag(sync=True)               # From slider_rows
-    unused = t.Float(ACTIVE_KL).tag(sync=True)   # KL up to which they are folded away
     readings = t.List().tag(sync=True)           # From slider_readings, or empty
     z = t.List().tag(sync=True)                  # Where they stand, a number for each dimension
 
@@ -125,7 +123,7 @@ def _object_reading(axis, objects, labels):
     color, size = COLOR_NAMES[objects.color[i]], int(objects.size[i])
     if axis.what == "color": return color, 1
     p = labels.prob[labels.slot == axis.object].max()
-    cells = f"{size} cell{'s'*(size != 1)}, {p:.0%}"
+    cells = f"{size} cell{'s'*(size != 1)}, {100*p:.0f} %"
     return cells if axis.what == "shape" else f"{color}, {cells}", 1
 
 @torch.no_grad()

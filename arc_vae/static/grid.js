@@ -33,6 +33,12 @@ function strokeTwice(pen, path, dash = []) { // black around white is seen on ev
   pen.setLineDash([]);
 }
 
+function boxes(cells, inset) { // one around each cell
+  const path = new Path2D();
+  for (const [row, column] of cells) path.rect(column*SIDE + inset, row*SIDE + inset, SIDE - 2*inset, SIDE - 2*inset);
+  return path;
+}
+
 function outline(cells, down = 0, right = 0) { // the border around cells, each [row, column]
   const path = new Path2D(), has = new Set(cells.map(cell => cell.join()));
   for (const [row, column] of cells) {
@@ -80,30 +86,20 @@ export function renderGrid({ model, el }) {
   readout.setAttribute("aria-live", "polite");
 
   const selected = () => model.get("objects").find(object => object.slot === model.get("selected"));
+  const differing = () => model.get("against").flatMap((colors, row) => colors.flatMap((color, column) =>
+    color === model.get("grid")[row][column] ? [] : [[row, column]]));
   const objectAt = () => model.get("objects").findLast(object =>
     object.cells.some(([row, column]) => row === cursor.row && column === cursor.column));
-
-  function drawDifferences() {
-    const grid = model.get("grid"), path = new Path2D();
-    model.get("against").forEach((colors, row) => colors.forEach((color, column) => {
-      if (grid[row][column] !== color) path.rect(column*SIDE + 3, row*SIDE + 3, SIDE - 6, SIDE - 6);
-    }));
-    strokeTwice(pen, path);
-  }
 
   function draw() {
     const object = selected();
     drawGrid(pen, model.get("grid"), model.get("palette"), SIDE, 1);
-    drawDifferences();
+    strokeTwice(pen, boxes(differing(), 3));
     if (drag) {
       strokeTwice(pen, outline(drag.cells), [3, 3]);
       strokeTwice(pen, outline(drag.cells, drag.down, drag.right));
     } else if (object) strokeTwice(pen, outline(object.cells));
-    if (cursor.shown && !drag) {
-      pen.lineWidth = 2;
-      pen.strokeStyle = "#f0f";
-      pen.strokeRect(cursor.column*SIDE, cursor.row*SIDE, SIDE, SIDE);
-    }
+    if (cursor.shown && !drag) strokeTwice(pen, boxes([[cursor.row, cursor.column]], 1));
     if (movable) markColor(object ? object.color : -1, !object);
     else if (editable) markColor(model.get("color"), false);
     caption.textContent = model.get("caption");

@@ -36,12 +36,11 @@ function appendTip(model, el) { // returns the function that shows the model's t
 
 export function renderMap({ model, el }) {
   const canvas = appendCanvas(el, MAP, { tabIndex: 0,
-    title: "A click goes to the nearest grid, then the wheel zooms. Keys: arrows, Enter, + - 0" });
+    title: "A click goes to the nearest grid. Keys: arrows, Enter" });
   const caption = append(el, "div", { className: "arc-caption" });
   const legend = append(el, "div", { className: "arc-legend" }), showTip = appendTip(model, el);
   const pen = canvas.getContext("2d"), cloud = appendCanvas(document.createElement("div"), MAP);
-  const view = { zoom: 1, left: 0, top: 0 }; // of the whole map, in its pixels
-  let points, toMap, near = -1, asked = -1, rest = 0;
+  let points, toPixel, near = -1, asked = -1, rest = 0;
   el.classList.add("arc-view");
   el.style.maxWidth = `${MAP}px`;
   canvas.style.cursor = "crosshair";
@@ -52,36 +51,20 @@ export function renderMap({ model, el }) {
     if (isBeside && !event.ctrlKey && !event.metaKey) event.stopPropagation();
   };
   document.body.addEventListener("keydown", keepKeys);
-  const toPixel = (x, y) => {
-    const [u, v] = toMap(x, y);
-    return [u*view.zoom + view.left, v*view.zoom + view.top];
-  };
   const pixelOf = i => toPixel(points[2*i], points[2*i + 1]);
 
   function setPoints() {
     points = new Float32Array(bytesOf(model, "points"));
-    toMap = fitToMap(points);
+    toPixel = fitToMap(points);
     near = -1;
-    setView(1, 0, 0);
-  }
-
-  function setView(zoom, left, top) {
-    const within = offset => Math.min(0, Math.max(MAP*(1 - zoom), offset));
-    Object.assign(view, { zoom, left: within(left), top: within(top) });
-    canvas.dataset.view = `${view.zoom},${view.left},${view.top}`;
     drawCloud();
-  }
-
-  function zoomBy(factor, [x, y] = [MAP/2, MAP/2]) {
-    const zoom = Math.min(40, Math.max(1, view.zoom*factor)), grown = zoom/view.zoom;
-    setView(zoom, x - (x - view.left)*grown, y - (y - view.top)*grown);
   }
 
   function drawCloud() {
     const color = new Uint8Array(bytesOf(model, "colors")), ink = cloud.getContext("2d");
     ink.fillStyle = "#222";
     ink.fillRect(0, 0, MAP, MAP);
-    const side = Math.max(2, Math.min(6, 200/Math.sqrt(points.length/2)))*Math.min(3, Math.sqrt(view.zoom));
+    const side = Math.max(2, Math.min(6, 200/Math.sqrt(points.length/2)));
     for (let i = 0; i < points.length/2; i++) {
       const [x, y] = pixelOf(i);
       ink.fillStyle = `rgb(${color.slice(3*i, 3*i + 3)})`;
@@ -117,8 +100,8 @@ export function renderMap({ model, el }) {
       ring(x, y, 8, "#fff", 2.5);
     }
     caption.textContent = model.get("caption");
-    canvas.setAttribute("aria-label", "map of grids: arrow keys go from one to the next, Enter takes it, " +
-      `plus and minus zoom; ${caption.textContent}${near >= 0 ? `; marked: #${near}` : ""}`);
+    canvas.setAttribute("aria-label", "map of grids: arrow keys go from one to the next, Enter takes it; " +
+      `${caption.textContent}${near >= 0 ? `; marked: #${near}` : ""}`);
     Object.assign(canvas.dataset, { here: here.join(","), near });
     askFor(near);
   }
@@ -146,8 +129,6 @@ export function renderMap({ model, el }) {
       return ahead > .01 && ahead >= Math.abs(x*down + y*across);
     });
     if (next >= 0) near = next;
-    const [x, y] = near >= 0 ? pixelOf(near) : start;
-    if (x < 0 || y < 0 || x > MAP || y > MAP) setView(view.zoom, view.left + MAP/2 - x, view.top + MAP/2 - y);
   }
 
   function pick(picked) {
@@ -164,18 +145,10 @@ export function renderMap({ model, el }) {
   canvas.addEventListener("pointermove", event => { near = nearest(place(event)); draw(); });
   canvas.addEventListener("pointerleave", () => { near = -1; draw(); });
   canvas.addEventListener("click", event => pick(nearest(place(event))));
-  canvas.addEventListener("wheel", event => { // with Ctrl, or after a click: a page that is scrolled past it scrolls on
-    if (!event.ctrlKey && document.activeElement !== canvas) return;
-    event.preventDefault();
-    zoomBy(Math.exp(-event.deltaY/300), place(event));
-  }, { passive: false });
   canvas.addEventListener("keydown", event => {
-    const way = WAYS[event.key], focus = near >= 0 ? pixelOf(near) : undefined;
+    const way = WAYS[event.key];
     if (way) step(...way);
     else if (event.key === "Enter" || event.key === " ") pick(near);
-    else if (event.key === "+" || event.key === "=") zoomBy(1.5, focus);
-    else if (event.key === "-") zoomBy(1/1.5, focus);
-    else if (event.key === "0") setView(1, 0, 0);
     else return;
     event.preventDefault();
     draw();

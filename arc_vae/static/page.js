@@ -30,7 +30,7 @@ export function start(data) {
   const view = { palette: data.palette, names: data.names, grid: [], probability: [], against: [], objects: [],
     caption: "", selected: -1, editable: false, movable: false };
   const decoded = new Model({ ...view, caption: "decoded", movable: true }, receive), original = new Model({ ...view });
-  const sliders = new Model({ rows: data.rows, unused: data.unused, readings: [], z: data.grids[0].z }, () => {
+  const sliders = new Model({ rows: data.rows, readings: [], z: data.grids[0].z }, () => {
     if (sliders.get("z") !== state.z) go({ z: sliders.get("z") });
   });
   const history = [];

@@ -54,19 +54,13 @@ function showRow(row, value, reading) { // a value outside the slider's range wi
 }
 
 export function renderSliders({ model, el }) {
-  const unused = model.get("unused"), rows = model.get("rows").map(row => makeRow(model, row));
+  const rows = model.get("rows").map(row => makeRow(model, row));
   el.classList.add("arc-view", "arc-sliders");
   el.addEventListener("keydown", event => event.stopPropagation()); // a notebook would take the arrows for itself
   let group = "";
-  for (const row of rows.filter(each => each.kl > unused)) {
+  for (const row of rows) {
     if (row.group !== group) append(el, "div", { className: "arc-group", textContent: group = row.group });
     el.append(row.label);
-  }
-  const idle = rows.filter(row => row.kl <= unused);
-  if (idle.length) {
-    const folded = append(el, "details");
-    append(folded, "summary", { textContent: `${idle.length} unused (KL \u2264 ${unused})` });
-    folded.append(...idle.map(row => row.label));
   }
 
   function show() {
