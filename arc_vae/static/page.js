@@ -25,7 +25,7 @@ class Model { // as much of a widget's model as a view asks for
   send(message) { this.receive(message); }
 }
 
-export function start(data) {
+export function showPage(data) {
   const decoder = makeDecoder(data), part = id => document.getElementById(id);
   const view = { palette: data.palette, names: data.names, grid: [], probability: [], against: [], objects: [],
     caption: "", selected: -1, editable: false, movable: false };
