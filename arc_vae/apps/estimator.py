@@ -22,6 +22,28 @@ from ..model import VAE
 from ..train import train
 from ..training.settings import make_config
 
+# %% ../../nbs/apps/09_estimator.ipynb #cells-of
+def _cells_of(encoder, X, reset=False):
+    "Grids as uint8 (N, 16, 16) or smaller, and the form of a sample; ValueError where X holds no grids."
+    if len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) < 3:
+        X = validate_data(encoder, X, reset=reset, dtype="numeric")
+        form = X.shape[1:]
+        if form[0] > GRID*GRID: raise ValueError(f"X: expected at most {GRID*GRID} cells a grid, found {form[0]}")
+        X = np.pad(X, [(0, 0), (0, GRID*GRID - form[0])]).reshape(-1, GRID, GRID)
+    else:
+        X = np.asarray(X)
+        form = X.shape[1:]
+        if reset: encoder.n_features_in_ = int(np.prod(form))
+    check_non_negative(X, "GridEncoder")
+    return as_colors(X, "X")[0], form
+
+def _train_on(cells, preset, settings):
+    "A model that was trained on grids."
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        corpus = save_corpus(Path(folder)/"corpus.npz", torch.from_numpy(cells))
+        train(make_config(preset, corpus=corpus, **dict(wandb="disabled") | (settings or {})), Path(folder)/"run")
+        return load(Path(folder)/"run", "auto")
+
 # %% ../../nbs/apps/09_estimator.ipynb #gridencoder
 class GridEncoder(TransformerMixin, BaseEstimator):
     "A transformer of grids to latent means and back; `fit` trains a model, or takes the one it is given as it is."
@@ -32,51 +54,25 @@ class GridEncoder(TransformerMixin, BaseEstimator):
         scales=False,         # Also give the posterior standard deviations
         batch_size=1000,      # Grids at a time
     ):
-        self.model = model
-        self.preset = preset
-        self.settings = settings
-        self.scales = scales
-        self.batch_size = batch_size
-
-    def _cells(self, X, reset=False):
-        "Cells line by line, uint8 (N, 256), and the form of a sample; ValueError where X is no grids."
-        if len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) < 3:
-            X = validate_data(self, X, reset=reset, dtype="numeric")
-            form = X.shape[1:]
-            if form[0] > GRID*GRID: raise ValueError(f"X: expected at most {GRID*GRID} cells a grid, found {form[0]}")
-            X = np.pad(X, [(0, 0), (0, GRID*GRID - form[0])]).reshape(-1, GRID, GRID)
-        else:
-            X = np.asarray(X)
-            form = X.shape[1:]
-            if reset: self.n_features_in_ = int(np.prod(form))
-        check_non_negative(X, "GridEncoder")
-        cells, _ = as_colors(X, "X")
-        return cells, form
+        self.model, self.preset, self.settings = model, preset, settings
+        self.scales, self.batch_size = scales, batch_size
 
     def fit(self, X, y=None):
         "Learn from grids; DatasetError where they are none, or fewer than the ten that are split for a training."
-        cells, self.form_ = self._cells(X, reset=True)
+        cells, self.form_ = _cells_of(self, X, reset=True)
         if isinstance(self.model, VAE): self.vae_ = self.model
         elif self.model is not None: self.vae_ = load(self.model, "auto")
-        else: self.vae_ = self._trained(cells)
+        else: self.vae_ = _train_on(cells, self.preset, self.settings)
         return self
-
-    def _trained(self, cells):
-        with tempfile.TemporaryDirectory() as folder:
-            corpus = save_corpus(Path(folder)/"corpus.npz", torch.from_numpy(cells))
-            changes = dict(wandb="disabled") | (self.settings or {})
-            with quiet(): train(make_config(self.preset, corpus=corpus, **changes), Path(folder)/"run")
-            return load(Path(folder)/"run", "auto")
 
     def transform(self, X):
         "Means of z, float32 (N, D); with scales also their standard deviations, (N, 2 D)."
         check_is_fitted(self)
-        cells, _ = self._cells(X)
-        mu, sd = self.vae_.encode(cells, scales=True, batch_size=self.batch_size)
+        mu, sd = self.vae_.encode(_cells_of(self, X)[0], scales=True, batch_size=self.batch_size)
         return (torch.cat([mu, sd], 1) if self.scales else mu).cpu().numpy()
 
     def inverse_transform(self, X):
-        "The grids that codes stand for, in the form of those that fit has seen, uint8."
+        "The grids of codes, uint8, in the form of those that fit has seen."
         check_is_fitted(self)
         z = np.asarray(X, np.float32)[:, :self.vae_.latent_dim]
         grids = self.vae_.decode(z, batch_size=self.batch_size).cpu().numpy()
@@ -93,8 +89,7 @@ class GridEncoder(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.categorical = True    # colors are names
-        tags.input_tags.positive_only = True
+        tags.input_tags.three_d_array = tags.input_tags.positive_only = True
+        tags.input_tags.categorical = True  # colors are names
         tags.transformer_tags.preserves_dtype = []
         return tags
