@@ -16,7 +16,8 @@ import click
 import arc_vae
 from ..infra.files import expected_one_of
 from ..infra.runs import CONFIG_SCHEMA, RunError, read_json, read_run
-from .run import check_choices, evaluate_stage, existing_run, new_run, run_path, sample_stage, train_stage
+from ..metrics.labels import format_metric, text_table
+from .run import check_choices, execute, existing_run, new_run, run_path, train_stage
 
 # %% ../../nbs/apps/08_cli.ipynb #commands
 class _Commands(click.Group):
@@ -148,7 +149,8 @@ def train(preset, corpus, name, settings, words, resume):
 @click.option("--k", default=50, show_default=True, type=click.IntRange(1), help="Samples a grid for the likelihood.")
 def evaluate(path, device, wandb, corpus, k):
     "Evaluate a trained run on its test grids (notebooks 03 and 04): metrics.json, figures, report.html."
-    evaluate_stage(path, device, wandb, corpus=_absolute(corpus), k=k)
+    execute("03_evaluate", path, device=device, wandb=wandb, corpus=_absolute(corpus), k=k)
+    execute("04_latent_viz", path, wandb=wandb)
 
 # %% ../../nbs/apps/08_cli.ipynb #sample
 @main.command()
@@ -160,7 +162,7 @@ def evaluate(path, device, wandb, corpus, k):
 @_run_corpus
 def sample(path, n, seed, device, wandb, corpus):
     "Decode draws of the prior (notebook 05): samples.npz and a picture."
-    sample_stage(path, n, seed, device, wandb, corpus=_absolute(corpus))
+    execute("05_sample", path, n=n, seed=seed, device=device, wandb=wandb, corpus=_absolute(corpus))
 
 # %% ../../nbs/apps/08_cli.ipynb #run
 @main.command()
@@ -174,8 +176,9 @@ def run(preset, corpus, name, settings, words):
     cfg = config_from(preset, corpus, (*settings, *words))
     path = new_run(cfg, name)
     train_stage(cfg, path)
-    evaluate_stage(path, cfg.device, cfg.wandb)
-    sample_stage(path, seed=cfg.seed, device=cfg.device, wandb=cfg.wandb)
+    execute("03_evaluate", path, device=cfg.device, wandb=cfg.wandb)
+    execute("04_latent_viz", path, wandb=cfg.wandb)
+    execute("05_sample", path, n=1000, seed=cfg.seed, device=cfg.device, wandb=cfg.wandb)
     (metrics,) = read_run(path, "metrics")
     click.echo(f"{metrics['verdict']}: outputs/{path.name}/report.html")
 
@@ -210,7 +213,7 @@ def sweep(preset, corpus, name, settings, betas, seeds, over, jobs, cluster, slu
     folder, cfg = run_path(name, "sweep"), config_from(preset, corpus, settings)
     betas, seeds = parse_numbers(betas, float, "--betas"), parse_numbers(seeds, int, "--seeds")
     if (folder/"config.json").exists(): raise RunError(f"outputs/{folder.name} holds a run; choose another --run")
-    check_choices(cfg.device, cfg.wandb)
+    check_choices(cfg)
     changes = changes_from(settings) | ({"corpus": cfg.corpus} if cfg.corpus else {})
     sweeps = {run_path(folder.name + suffix).name: changes | more for suffix, more in combinations(over).items()}
     # what cannot be is said before a corpus is made
@@ -220,30 +223,27 @@ def sweep(preset, corpus, name, settings, betas, seeds, over, jobs, cluster, slu
     for each, settings in sweeps.items():
         run_sweep(each, preset, settings, betas, seeds, jobs, cluster, changes_from(slurm))
 
-# %% ../../nbs/apps/08_cli.ipynb #runs-table
-def _figures_of(run_dir):
-    "What one line can say of a run, whatever there is of it."
+# %% ../../nbs/apps/08_cli.ipynb #runs
+def _row(path):
+    "One line about a run, whatever there is of it."
     try:
-        config = read_json(run_dir/"config.json", **CONFIG_SCHEMA)
-        training = read_json(run_dir/"training.json") if (run_dir/"training.json").exists() else {}
-        if not (run_dir/"metrics.json").exists():
-            return [config["preset"], training.get("status", "not trained"), "", "", "", ""]
-        metrics = read_json(run_dir/"metrics.json", verdict=str, test=dict, status=str)
-        test = metrics["test"]
-        shares = [f"{share:.1%}" for share in (test["foreground_accuracy"] or 0, test["exact_match"])]
-        return [config["preset"], metrics["verdict"], *shares, f"{test['distortion']:.2f}", f"{test['rate']:.2f}"]
-    except (KeyError, TypeError, ValueError):  # RunError is a ValueError
-        return ["", "cannot be read", "", "", "", ""]
+        config = read_json(path/"config.json", **CONFIG_SCHEMA)
+        if (path/"metrics.json").exists():
+            metrics = read_json(path/"metrics.json", verdict=str, test=dict)
+            keys = ("foreground_accuracy", "exact_match", "distortion", "rate")
+            return [config["preset"], metrics["verdict"], *(format_metric(key, metrics["test"][key]) for key in keys)]
+        trained = (path/"training.json").exists()
+        status = read_json(path/"training.json", status=str)["status"] if trained else "not trained"
+        return [config["preset"], status, "", "", "", ""]
+    except (KeyError, RunError): return ["", "cannot be read", "", "", "", ""]
 
 @main.command()
 def runs():
     "List the runs in outputs/: verdict, colored cells and exact grids that are right, distortion and rate in nats."
-    from arc_vae.metrics.labels import text_table
     folders = sorted(config.parent for config in Path("outputs").glob("*/config.json"))
     if not folders: raise RunError("outputs/: no run yet: `arc-vae run` makes one")
     rows = [("run", "preset", "verdict", "colored", "exact", "distortion", "rate")]
-    rows += [(path.name, *_figures_of(path)) for path in folders]
-    click.echo(text_table(rows, left=(0, 1, 2)))
+    click.echo(text_table([*rows, *((path.name, *_row(path)) for path in folders)], left=(0, 1, 2)))
 
 # %% ../../nbs/apps/08_cli.ipynb #compare
 @main.command()
@@ -306,10 +306,6 @@ def explore(source, options, name, port, no_browser, html):
     open_lab(explorer_notebook(source), port, not no_browser, options)
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus
-class _UserPath(click.Path):
-    "A path that may begin with ~, as after an equals sign, where no shell replaces it."
-    def convert(self, value, param, ctx): return super().convert(os.path.expanduser(value), param, ctx)
-
 def _describe(path):
     from arc_vae.data import load_corpus
     from arc_vae.corpus.check import describe
@@ -321,7 +317,7 @@ def corpus():
 
 # %% ../../nbs/apps/08_cli.ipynb #make
 @corpus.command()
-@click.option("--out", required=True, type=_UserPath(), help="The .npz to write; nothing is overwritten.")
+@click.option("--out", required=True, type=click.Path(), help="The .npz to write; nothing is overwritten.")
 @click.option("--n", default=100_000, show_default=True, type=click.IntRange(10), help="Grids, split 80/10/10.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="The same seed gives the same bytes.")
@@ -334,7 +330,7 @@ def make(out, n, seed):
 
 # %% ../../nbs/apps/08_cli.ipynb #check
 @corpus.command()
-@click.argument("path", type=_UserPath())
+@click.argument("path", type=click.Path())
 def check(path):
     "Read a corpus as training would and say what is in it."
     _describe(path)

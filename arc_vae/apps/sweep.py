@@ -7,8 +7,8 @@ __all__ = ['SWEPT', 'sweep_plan', 'combinations', 'train_and_evaluate', 'run_ser
            'ClusterJob', 'run_on_cluster', 'sweep_rows', 'sweep_table', 'figure_sweep', 'write_sweep', 'run_sweep']
 
 # %% ../../nbs/apps/01_sweep.ipynb #imports
-import os, subprocess, sys, threading, time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import os, subprocess, sys, threading
+from concurrent import futures
 from itertools import product
 from pathlib import Path
 from queue import Queue
@@ -23,7 +23,7 @@ from ..infra.runs import ConfigError, RunError, handle_signals, read_run
 from ..metrics.labels import format_spread, label_of, markdown_table
 from ..report.figures import new_figure, save_figure
 from ..training.settings import MAY_CHANGE, TrainConfig, make_config, open_corpus, resumed_config
-from .run import evaluate_stage, run_path, train_stage
+from .run import execute, run_path, train_stage
 
 # %% ../../nbs/apps/01_sweep.ipynb #sweep-plan
 def sweep_plan(
@@ -76,7 +76,7 @@ def train_and_evaluate(
         if (path/"metrics.json").exists(): return log.info(f"evaluated already: outputs/{path.name}")
         if (path/"training.json").exists(): status = read_run(path, "training")[0].get("status")
     if status not in ("completed", "early_stopped"): train_stage(cfg, path, resume=resume)
-    evaluate_stage(path, cfg.device, cfg.wandb, maps=False)
+    execute("03_evaluate", path, device=cfg.device, wandb=cfg.wandb)
 
 # %% ../../nbs/apps/01_sweep.ipynb #run-serial
 def run_serial(
@@ -127,9 +127,9 @@ def run_parallel(
         slots.put(slot)
         return job.returncode
 
-    with handle_signals(stop), ThreadPoolExecutor(at_once) as pool:
+    with handle_signals(stop), futures.ThreadPoolExecutor(at_once) as pool:
         names = {pool.submit(run, name): name for name in commands}
-        for future in as_completed(names): yield names[future], future.result()
+        for future in futures.as_completed(names): yield names[future], future.result()
 
 # %% ../../nbs/apps/01_sweep.ipynb #clusterjob
 class ClusterJob:
@@ -173,19 +173,16 @@ def run_on_cluster(
     every:float=2.,         # Seconds between looks
 ):                          # Yields (name, exit code) of each that ended
     "Run commands on a cluster; ImportError without submitit, ConfigError without Slurm or for a bad option."
+    from submitit.helpers import as_completed
     executor = _executor(cluster, logs, at_once, options or {})
-    with executor.batch(): jobs = {name: executor.submit(ClusterJob(command)) for name, command in commands.items()}
+    with executor.batch(): jobs = [executor.submit(ClusterJob(command)) for command in commands.values()]
     log.info(f"{len(jobs)} jobs, what they print is in {os.path.relpath(logs)}")
-    waiting = dict(jobs)
-    while waiting:
-        for name, job in list(waiting.items()):
-            if not job.done(): continue
-            del waiting[name]
-            code = 1 if job.exception() else job.result()
-            outcome = "done" if code == 0 else f"failed, see {job.paths.stderr.name}"
-            log.info(f"[{len(jobs) - len(waiting)}/{len(jobs)}] {name}: {outcome}")
-            yield name, code
-        if waiting: time.sleep(every)
+    for ended, job in enumerate(as_completed(jobs, poll_frequency=every), 1):
+        name = list(commands)[jobs.index(job)]
+        code = 1 if job.exception() else job.result()
+        outcome = "done" if code == 0 else f"failed, see {job.paths.stderr.name}"
+        log.info(f"[{ended}/{len(jobs)}] {name}: {outcome}")
+        yield name, code
 
 # %% ../../nbs/apps/01_sweep.ipynb #sweep-rows
 SWEPT = ("distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "skill", "foreground_accuracy",
@@ -222,40 +219,25 @@ def sweep_table(
         table.append([*cells, format_spread(objectives, "nats")])
     return markdown_table(table)
 
-# %% ../../nbs/apps/01_sweep.ipynb #draw-trade
-def _means(groups, key): return [mean(run[key] for run in runs) for runs in groups.values()]
-
-def _draw_trade(ax, groups):
-    "Distortion against rate, with the lines on which D + R is the same."
-    rates, distortions = _means(groups, "rate"), _means(groups, "distortion")
-    ax.plot(rates, distortions, color="gray", lw=.8, zorder=1)
+# %% ../../nbs/apps/01_sweep.ipynb #figure-sweep
+def figure_sweep(
+    rows:list,      # From sweep_rows
+):                  # matplotlib Figure
+    "Distortion against rate, one point a run, joined by β, with lines on which D + R is the same."
+    fig, groups = new_figure(5, 3.6), _by_beta(rows)
+    ax = fig.subplots()
+    means = {key: [mean(run[key] for run in runs) for runs in groups.values()] for key in ("rate", "distortion")}
+    ax.plot(means["rate"], means["distortion"], color="gray", lw=.8, zorder=1)
     for runs in groups.values():
         ax.scatter([run["rate"] for run in runs], [run["distortion"] for run in runs], s=22, zorder=2)
-    for beta, rate, distortion in zip(groups, rates, distortions):
-        ax.annotate(f"β = {beta:g}", (rate, distortion), textcoords="offset points", xytext=(6, 4), fontsize=8)
+    for beta, *point in zip(groups, means["rate"], means["distortion"]):
+        ax.annotate(f"β = {beta:g}", point, textcoords="offset points", xytext=(6, 4), fontsize=8)
     ax.margins(.15)
     limits = dict(xlim=ax.get_xlim(), ylim=ax.get_ylim())
     for total in range(0, int(limits["xlim"][1] + limits["ylim"][1]) + 10, 5):
         ax.plot([0, total], [total, 0], color="tab:blue", lw=.4, alpha=.5)
     ax.set(xlabel="rate, nats a grid", ylabel="distortion, nats a grid", **limits)
     ax.set_title("thin lines: the same elbo, 5 nats apart", fontsize=8)
-
-# %% ../../nbs/apps/01_sweep.ipynb #figure-sweep
-def figure_sweep(
-    rows:list,      # From sweep_rows
-):                  # matplotlib Figure
-    "Distortion against rate with lines of equal D + R, and the accuracies against β beside the all-black score."
-    fig, groups = new_figure(10, 3.6), _by_beta(rows)
-    trade, ax = fig.subplots(1, 2)
-    _draw_trade(trade, groups)
-    betas = list(groups)
-    for key in ("pixel_accuracy", "foreground_accuracy", "exact_match"):
-        ax.plot(betas, _means(groups, key), marker="o", ms=4, label=label_of(key).name)
-    ax.plot(betas, _means(groups, "all_background_accuracy"), color="black", lw=.8, ls=":", label="all black")
-    ax.set(xlabel="β", ylabel="share of the test grids", ylim=(0, 1), xscale="log")
-    ax.set_xticks(betas, [f"{beta:g}" for beta in betas])
-    ax.minorticks_off()
-    ax.legend(fontsize=7)
     return fig
 
 # %% ../../nbs/apps/01_sweep.ipynb #write-sweep

@@ -15,7 +15,6 @@ from pathlib import Path, PureWindowsPath
 
 import filelock
 import numpy as np
-import torch
 
 import arc_vae
 from .files import READ_ERRORS, as_json, file_sha256, write_atomic, write_json
@@ -95,6 +94,7 @@ def open_run(
     report:dict,        # From corpus_report
 )->Path:                # The folder
     "Claim a folder by writing config.json: settings, corpus, versions, commit. RunError where another run lives there."
+    import torch
     run_dir = Path(run_dir)
     check_unused(run_dir)
     path = Path(corpus.path).resolve()
@@ -211,6 +211,7 @@ def pick_device(
     name:str="auto",  # auto, cpu, cuda, mps, or cuda:1 for the second GPU
 )->str:               # A device that is there
     "The device to work on: as asked, or a GPU where there is one; ConfigError where the one asked for is missing."
+    import torch  # here, so that `arc-vae --help` answers at once
     there = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
     available = [device for device, is_there in there.items() if is_there]
     available += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
