@@ -17,13 +17,13 @@ import filelock
 import numpy as np
 from torch import Tensor
 
-from .infra.files import note_other_source, write_atomic, write_json
+from .infra.files import write_atomic, write_json
 from .infra.logging import Progress, log, quiet
 from .infra.tracking import Tracker, check_mode
 from .infra.runs import RunError, find_corpus, read_log, read_run
 from .infra.random import rng
-from .data import GridCorpus, load_corpus
-from .corpus.arc import arc_grids
+from .data import GridCorpus
+from .corpus.formats import arc_grids, load_corpus
 from .model import VAE, encode_decode
 from .code.network import load
 from .training.state import PHASES, START
@@ -284,7 +284,6 @@ def evaluate(
     "Write metrics.json and evaluation.npz of a run; RunError, DatasetError or CheckpointError say what is in the way."
     run_dir = Path(run_dir)
     check_mode(wandb)
-    note_other_source()
     (config,) = read_run(run_dir, "config")
     vae = load(run_dir, device)
     corpus = run_corpus(config, run_dir, corpus)

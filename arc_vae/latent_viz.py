@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .infra.files import note_other_source
 from .infra.tracking import Tracker, check_mode
 from .infra.runs import read_evaluation, read_run
 from .infra.random import rng
@@ -307,7 +306,6 @@ def draw_latent(
 )->list:                # Paths of the figures
     "Draw a run's latent space, write its report again and send both to W&B; RunError where it was not evaluated."
     check_mode(wandb)
-    note_other_source(say)
     figures = dict(
         latent_map=figure_latent_map(run_dir, say),
         pairs=figure_pairs(run_dir),

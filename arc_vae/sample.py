@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .infra.files import note_other_source, write_atomic, write_json
+from .infra.files import write_atomic, write_json
 from .infra.tracking import Tracker, check_mode
 from .infra.runs import RunError, pick_device, read_arrays, read_run
 from .infra.random import rng
@@ -205,7 +205,6 @@ def sample(
 
     RunError, DatasetError or CheckpointError say what is in the way."""
     check_mode(wandb)
-    note_other_source(say)
     (config,) = read_run(run_dir, "config")
     run_dir = Path(run_dir)
     vae = load(run_dir, pick_device(device))

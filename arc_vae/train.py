@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .infra.files import note_other_source, remove_temp_files
+from .infra.files import remove_temp_files
 from .infra.logging import Progress, log, quiet
 from .infra.tracking import Tracker, check_mode
 from .infra.checkpoint import STATE
@@ -22,7 +22,7 @@ from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, check_unused, op
 from .infra.runs import read_json, read_log, run_lock
 from .infra.random import rng
 from .data import GridCorpus, augment
-from .corpus.check import corpus_report, describe
+from .corpus.formats import corpus_report, describe
 from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, log_run_header, lr_at, make_config, open_corpus
@@ -221,7 +221,6 @@ def train(
     if not resume: check_unused(run_dir)
     pick_device(cfg.device)
     check_mode(cfg.wandb)
-    note_other_source(log.info)
     corpus = open_corpus(cfg, run_dir.parent/"corpus")
     report = corpus_report(corpus)
     log.info(describe(corpus, report))

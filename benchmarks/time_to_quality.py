@@ -23,7 +23,7 @@ from measure import prepare, use_kernel_environment, wait_for
 from rivals import LOOPS
 
 from arc_vae.code.network import make_vae
-from arc_vae.data import load_corpus
+from arc_vae.corpus.formats import load_corpus
 from arc_vae.infra.runs import pick_device
 from arc_vae.metrics.labels import markdown_table
 from arc_vae.metrics.accuracy import accuracies, count_correct

@@ -16,8 +16,7 @@ from conftest import ROOT, command
 import arc_vae
 from arc_vae.apps.cli import main
 from arc_vae.code.network import make_vae
-from arc_vae.infra.files import DatasetError, write_atomic
-from arc_vae.data import load_corpus
+from arc_vae.infra.files import write_atomic
 from arc_vae.infra.runs import ConfigError, pick_device
 from arc_vae.training.settings import make_config, resumed_config
 from arc_vae.train import small_run, train
@@ -212,20 +211,3 @@ def test_grids_may_come_as_any_whole_numbers():
              np.array([*many, None], object)[:2]]
     for kind in kinds:
         assert torch.allclose(vae.encode(kind)[-1], vae.encode(grids)[-1])
-
-
-@pytest.mark.parametrize("name, content, said", [
-    ("a.npy", b"\x93NUMPY\x01\x00", r"an \.npy file, which holds one array; np\.savez\(path, train="),
-    ("a.json", b'{"train": []}', "JSON"), ("b.json", b"[[0]]", "JSON"), ("a.pkl", b"\x80\x04", "a pickle"),
-    ("a.gz", b"\x1f\x8b\x08", "a file packed by gzip"), ("a.txt", b"0 1 2", "something else or a damaged one")])
-def test_a_file_that_is_no_corpus_is_called_what_it_is(tmp_path, name, content, said):
-    (tmp_path/name).write_bytes(content)
-    with pytest.raises(DatasetError, match=f"{name}: expected an .npz file of numpy, found {said}"):
-        load_corpus(tmp_path/name)
-
-
-def test_arrays_of_other_names_are_to_be_renamed(tmp_path):
-    grids = np.zeros((9, 16, 16), np.uint8)
-    np.savez(tmp_path/"x.npz", x_train=grids, x_val=grids, x_test=grids)
-    with pytest.raises(DatasetError, match="found x_train, x_val, x_test; rename 'x_train' to 'train'"):
-        load_corpus(tmp_path/"x.npz")

@@ -7,7 +7,7 @@ from arc_vae.infra.logging import quiet
 from arc_vae.code.dense import groups_of
 from arc_vae.code.network import make_vae
 from arc_vae.code.network import load
-from arc_vae.corpus.arc import arc_grids
+from arc_vae.corpus.formats import arc_grids
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.runs import read_json
 from arc_vae.train import loss_terms, make_update, small_run, train, train_epoch

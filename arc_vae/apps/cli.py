@@ -307,8 +307,7 @@ def explore(source, options, name, port, no_browser, html):
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus
 def _describe(path):
-    from arc_vae.data import load_corpus
-    from arc_vae.corpus.check import describe
+    from arc_vae.corpus.formats import describe, load_corpus
     click.echo(describe(load_corpus(path)))
 
 @main.group()
@@ -323,7 +322,7 @@ def corpus():
               help="The same seed gives the same bytes.")
 def make(out, n, seed):
     "Generate a corpus of atomic images with the factors of every object."
-    from arc_vae.corpus.writing import make_corpus
+    from arc_vae.corpus.generator import make_corpus
     with click.progressbar(length=n, label=f"{n:,} grids") as bar:
         make_corpus(out, n, seed, lambda done, _: bar.update(done - bar.pos))
     _describe(out)

@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from ..infra.logging import quiet
 from ..code.network import load
-from ..corpus.formats import as_colors, save_corpus
-from ..data import GRID
+from ..corpus.formats import save_corpus
+from ..data import GRID, pad_grids
 from ..model import VAE
 from ..train import train
 from ..training.settings import make_config
@@ -35,7 +35,7 @@ def _cells_of(encoder, X, reset=False):
         form = X.shape[1:]
         if reset: encoder.n_features_in_ = int(np.prod(form))
     check_non_negative(X, "GridEncoder")
-    return as_colors(X, "X")[0], form
+    return pad_grids(X), form
 
 def _train_on(cells, preset, settings):
     "A model that was trained on grids."

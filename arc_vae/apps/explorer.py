@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..infra.files import note_other_source
 from ..infra.checkpoint import CheckpointError
 from ..infra.runs import RunError
 from ..infra.random import rng
@@ -272,7 +271,6 @@ def explore(
     seed:int=0,    # Of the random buttons
 ):                 # Explorer, or a Label that says what is missing
     "The explorer of a run or of a model; one that is missing or damaged becomes one line of text."
-    note_other_source()
     try:
         atlas = None if Path(source).is_file() else atlas_of_run(source)
         vae = load(source)

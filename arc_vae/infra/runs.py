@@ -17,7 +17,7 @@ import filelock
 import numpy as np
 
 import arc_vae
-from .files import READ_ERRORS, as_json, file_sha256, write_atomic, write_json
+from .files import DatasetError, as_json, file_sha256, read_npz, write_atomic, write_json
 
 # %% ../../nbs/infra/06_runs.ipynb #runerror
 class RunError(ValueError):
@@ -170,12 +170,8 @@ def read_arrays(
     path = Path(run_dir)/f"{name}.npz"
     maker = f"`arc-vae {command} --run {Path(run_dir).name}` makes it"
     if not path.exists(): raise RunError(f"{path} is missing: {maker}")
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            return {k: f[k] for k in f.files}
-    except READ_ERRORS as e:
-        damage = f"cannot be read, the file is damaged ({type(e).__name__})"
-        raise RunError(f"{path}: {damage}; {maker} again") from None
+    try: return read_npz(path)
+    except DatasetError as e: raise RunError(f"{e}; {maker} again") from None
 
 # %% ../../nbs/infra/06_runs.ipynb #read-evaluation
 def read_evaluation(

@@ -19,8 +19,9 @@ from ..infra.files import DatasetError, did_you_mean, expected_one_of
 from ..infra.logging import Progress, log
 from ..infra.checkpoint import MAX_LATENT
 from ..infra.runs import CONFIG_SCHEMA, ConfigError, find_corpus, pick_device, read_json
-from ..data import GridCorpus, load_corpus
-from ..corpus.writing import make_corpus
+from ..data import GridCorpus
+from ..corpus.formats import load_corpus
+from ..corpus.generator import make_corpus
 from ..code.network import NETWORKS
 
 # %% ../../nbs/training/00_settings.ipynb #settings-checks
