@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from .apps.export import from_pretrained
     from .corpus.generator import make_grids
     from .code.network import NETWORKS, load
-    from .corpus.formats import read_grids, save_corpus
-    from .data import as_grids, load_corpus
+    from .corpus.formats import load_corpus, read_grids, save_corpus
+    from .data import as_grids
     from .model import VAE
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ _HOMES = {  # module of each name; torch is imported when it is needed, so that 
     "as_grids": "data",
     "from_pretrained": "apps.export",
     "load": "code.network",
-    "load_corpus": "data",
+    "load_corpus": "corpus.formats",
     "make_grids": "corpus.generator",
     "read_grids": "corpus.formats",
     "save_corpus": "corpus.formats",

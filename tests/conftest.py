@@ -14,36 +14,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 def command(*words, cwd=ROOT, env=None, timeout=600):
     "Run a program of the environment and return its finished process, output and errors together."
-    words = [str(w) for w in words]
-    environment = dict(os.environ)
-    for name in ("IN_TEST", "ARC_VAE_RUN"):
-        environment.pop(name, None)
-    environment.update(WANDB_MODE="offline", PYTHONWARNINGS="ignore")
-    environment.update(env or {})
-    return subprocess.run([str(BIN/words[0]), *words[1:]], cwd=cwd, env=environment, timeout=timeout, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    environment = {name: value for name, value in os.environ.items() if name not in ("IN_TEST", "ARC_VAE_RUN")}
+    environment |= dict(WANDB_MODE="offline", PYTHONWARNINGS="ignore") | (env or {})
+    return subprocess.run([str(BIN/words[0]), *map(str, words[1:])], cwd=cwd, env=environment, timeout=timeout,
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
 
 def contents(folder):
     "Every file below a folder with its hash. Hashes, because pytest takes hours to tell two long files apart."
-    hashes = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and path.name != ".lock":
-            hashes[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return hashes
-
-
-LONG = ("test_pipeline", "test_crash", "test_readme", "test_notebooks", "test_crash_points",
-        "test_hostile", "test_browser")
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def pytest_collection_modifyitems(items):
     "The files that take longest come first, so that two processes end at about the same time."
-    def place(item):
-        name = item.path.stem
-        return LONG.index(name) if name in LONG else len(LONG)
-
-    items.sort(key=place)
+    long = ("test_pipeline", "test_crash", "test_readme", "test_notebooks", "test_hostile", "test_browser")
+    items.sort(key=lambda item: long.index(item.path.stem) if item.path.stem in long else len(long))
 
 
 @pytest.fixture(scope="session")
