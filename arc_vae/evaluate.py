@@ -34,7 +34,7 @@ from .metrics.disentanglement import disentanglement
 from .metrics.object_errors import by_factor, object_errors
 from .metrics.novelty import interpolation_metrics, train_overlap
 from .metrics.operators import composition_metrics, equivariance_metrics, noise_metrics
-from .training.logging import track_evaluation
+from .training.record import track_evaluation
 from .train import small_run
 
 # %% ../nbs/03_evaluate.ipynb #decode-split

@@ -21,7 +21,7 @@ from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .code.network import load
 from .metrics.baselines import MAX_TRAIN_GRIDS
 from .metrics.novelty import SIZES, component_shares, grid_statistics, orbit_hash
-from .training.logging import only_numbers
+from .training.record import only_numbers
 from .evaluate import run_corpus
 from .report.figures import new_figure, save_figure
 from .report.page import write_report

@@ -8,7 +8,6 @@ __all__ = ['CHECK_STEPS', 'take_batch', 'loss_terms', 'make_update', 'train_step
 
 # %% ../nbs/02_train.ipynb #imports
 import math, time
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -22,42 +21,40 @@ from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, check_unused, op
 from .infra.runs import read_json, read_log, run_lock
 from .infra.random import rng
 from .data import GridCorpus, augment
+from .corpus.generator import fresh_grids
 from .corpus.formats import corpus_report, describe
 from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, log_run_header, lr_at, make_config, open_corpus
-from .training.device import Captured, maybe_compile, set_lr
-from .training.logging import epoch_line, only_numbers, track_epoch
-from .training.state import Diverged, Interrupted, begin_training, check_finite, epoch_grids
-from .training.state import epoch_record, save_epoch, write_status
+from .training.state import BEST, Captured, Interrupted, begin_training, check_finite, maybe_compile
+from .training.state import save_epoch, set_lr
+from .training.record import epoch_line, epoch_record, only_numbers, status_on_error, track_epoch, write_status
 
 # %% ../nbs/02_train.ipynb #take-batch
 def take_batch(
-    grids:Tensor,     # The training split, uint8 (N, 16, 16)
-    order:Tensor,     # The epoch's permutation of it, (N,)
+    grids:Tensor,     # The grids of the epoch, uint8 (N, 16, 16)
+    order:Tensor,     # The epoch's permutation of them, (N,)
     epoch:int,        # Counted from 0
     step:int,         # Step inside the epoch, counted from 0
     cfg:TrainConfig,  # batch_size, seed, what to augment
-    device=None,      # Where the batch is wanted; where the grids are
 )->Tensor:            # uint8 (at most batch_size, 16, 16); the last one is shorter, not dropped
     "The batch of one step: an index operation, then random symmetries and colors."
-    rows = order[step*cfg.batch_size:(step + 1)*cfg.batch_size]
-    x = grids[rows].to(device or grids.device)
+    x = grids[order[step*cfg.batch_size:(step + 1)*cfg.batch_size]]
     generator = rng("augment", cfg.seed, epoch, step, device=x.device)
     return augment(x, generator, cfg.augment_symmetries, cfg.augment_colors)
 
-# %% ../nbs/02_train.ipynb #costs
+# %% ../nbs/02_train.ipynb #loss-terms
 def loss_terms(
     vae:VAE,         # In training mode
     x:Tensor,        # Grids, uint8 (B, 16, 16)
     noise:Tensor,    # Standard normal, (B, D)
 )->tuple:            # Distortion and rate, nats, (B,) each
-    "What grids cost, each with one sample of its posterior: a step's arithmetic, which depends on its arguments alone."
+    "The two terms of the loss for each grid, with one sample of its posterior."
     mu, logvar = vae.posterior(x)
     z = reparameterize(mu, logvar, noise=noise)
     return distortion(vae.logits(z), x), rate(mu, logvar)
 
-# %% ../nbs/02_train.ipynb #train-step
+# %% ../nbs/02_train.ipynb #make-update
 def make_update(
     vae:VAE,                    # Changed in place
     opt:torch.optim.Optimizer,  # Over its parameters
@@ -69,11 +66,13 @@ def make_update(
         d, r = loss_terms(vae, x, noise)
         opt.zero_grad()
         objective(d, r, beta).backward()
+        # gradients have rare, far outliers: one such step would undo many
         norm = nn.utils.clip_grad_norm_(vae.parameters(), grad_clip)
         opt.step()
         return torch.stack([d.detach().sum(), r.detach().sum(), norm.detach()])
     return Captured(update) if vae.device.type == "cuda" else update
 
+# %% ../nbs/02_train.ipynb #train-step
 def train_step(
     vae:VAE,                    # In training mode
     update,                     # From make_update
@@ -82,16 +81,17 @@ def train_step(
     generator:torch.Generator,  # Of the posterior sample
 )->Tensor:                      # [distortion and rate summed over the batch, gradient norm, B], on the device
     "One update of the weights."
+    # the object network weighs the cost of naming a codebook entry by beta, too
     vae.set_beta(beta)
     noise = torch.randn(len(x), vae.latent_dim, generator=generator, device=x.device)
-    measured = update(x, noise, beta)
-    return torch.cat([measured, measured.new_full((1,), len(x))])
+    sums = update(x, noise, beta)
+    return torch.cat([sums, sums.new_full((1,), len(x))])
 
-# %% ../nbs/02_train.ipynb #train-epoch
+# %% ../nbs/02_train.ipynb #train-steps
 def train_steps(
     vae:VAE,                    # Trained in place
     opt:torch.optim.Optimizer,  # Over its parameters
-    grids:Tensor,               # The training split, uint8 (N, 16, 16)
+    grids:Tensor,               # The grids of the epoch, uint8 (N, 16, 16)
     epoch:int,                  # Counted from 0
     cfg:TrainConfig,            # Schedules, batch size, seed
     update=None,                # From make_update; empty: made for this epoch
@@ -101,29 +101,34 @@ def train_steps(
     steps = math.ceil(len(grids)/cfg.batch_size)
     update = update or make_update(vae, opt, cfg.grad_clip)
     for step in range(steps):
+        # schedules and randomness are functions of seed, epoch and step: nothing else has to be saved
         progress = epoch + step/steps
         set_lr(opt, lr_at(progress, cfg))
-        x = take_batch(grids, order, epoch, step, cfg, vae.device)
+        x = take_batch(grids, order, epoch, step, cfg)
         generator = rng("noise", cfg.seed, epoch, step, device=x.device)
         yield train_step(vae.train(), update, x, beta_at(progress, cfg), generator)
 
+# %% ../nbs/02_train.ipynb #train-epoch
 CHECK_STEPS = 10  # steps between looks at whether all numbers are finite; each look waits for the device
 
 def train_epoch(
     vae:VAE,                    # Trained in place
     opt:torch.optim.Optimizer,  # Over its parameters
-    grids:Tensor,               # The training split, uint8 (N, 16, 16)
+    grids:Tensor,               # The grids of the epoch, uint8 (N, 16, 16)
     epoch:int,                  # Counted from 0
     cfg:TrainConfig,            # Schedules, batch size, seed
     update=None,                # From make_update; empty: made for this epoch
-    after_step=None,            # Called with the number of steps done
-)->Tensor:                      # What train_step returned, (steps, 4), on the CPU
-    "Every grid once; Diverged soon after a number that is not finite."
-    sums = []
+    signals:list=(),            # From catch_signals
+)->Tensor:                      # The rows of train_step, (steps, 4), on the CPU
+    "Every grid once; Diverged soon after a number that is not finite, Interrupted after the step a signal came in."
+    sums, steps = [], math.ceil(len(grids)/cfg.batch_size)
+    progress = Progress(f"epoch {epoch + 1}/{cfg.epochs}", to_come=cfg.epochs - epoch - 1)
     for each in train_steps(vae, opt, grids, epoch, cfg, update):
         sums.append(each)
-        if len(sums)%CHECK_STEPS == 0: check_finite(torch.stack(sums[-CHECK_STEPS:]), epoch, len(sums) - CHECK_STEPS)
-        if after_step: after_step(len(sums))
+        done = len(sums)
+        if done%CHECK_STEPS == 0: check_finite(torch.stack(sums[-CHECK_STEPS:]), epoch, done - CHECK_STEPS)
+        progress(done, steps)
+        if signals: raise Interrupted(signals[0], epoch, done)
     sums = torch.stack(sums).cpu()
     check_finite(sums, epoch)
     return sums
@@ -137,13 +142,12 @@ def validate(
     cfg:TrainConfig,   # seed; beta_final for the objective
 )->dict:               # Nats per grid, shares in [0, 1]
     "Validation with the same noise every time, and the objective at the *final* beta whatever beta is now."
-    sent = encode_decode(vae, grids, rng("validate", cfg.seed))
-    d = sent["distortion"].double().mean().item()
-    r = sent["rate"].double().mean().item()
-    kl_per_dim = gaussian_kl(sent["mu"], sent["logvar"]).double().mean(0).tolist()
-    found = dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + beta_at(cfg.epochs, cfg)*r, kl_per_dim=kl_per_dim)
-    right = accuracies(count_correct(sent["pred"], grids.cpu()))
-    return found | {name: right[name] for name in _VALIDATED}
+    outputs = encode_decode(vae, grids, rng("validate", cfg.seed))
+    d, r = (outputs[name].double().mean().item() for name in ("distortion", "rate"))
+    kl_per_dim = gaussian_kl(outputs["mu"], outputs["logvar"]).double().mean(0).tolist()
+    shares = accuracies(count_correct(outputs["pred"], grids.cpu()))
+    return dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + beta_at(cfg.epochs, cfg)*r,
+                kl_per_dim=kl_per_dim, **{name: shares[name] for name in _VALIDATED})
 
 # %% ../nbs/02_train.ipynb #fit
 def fit(
@@ -155,43 +159,27 @@ def fit(
 )->dict:                 # What training.json holds
     "Train into run_dir; Diverged where numbers explode, Interrupted by a signal."
     run_dir, device = Path(run_dir), pick_device(cfg.device)
-    folder = run_dir/"checkpoints"
-    state = begin_training(cfg, corpus, folder, device, resume)
+    state = begin_training(cfg, corpus, run_dir/"checkpoints", device, resume)
     corpus = corpus.to(device)
+    grids, n = corpus.train, len(corpus.train)
     update = make_update(state.vae, state.opt, cfg.grad_clip, maybe_compile(loss_terms, cfg.compile))
-    steps = math.ceil(len(corpus.train)/cfg.batch_size)
-
-    def after_step(done):
-        progress(done, steps)
-        if signals: raise Interrupted(signals[0], epoch, done)
-
-    _, stop = state.early_stopping(cfg)
-    if stop and len(state.history) < cfg.epochs:
-        log.info(f"note: not trained any further, the objective was not better for {cfg.patience} epochs; "
-                 f"more patience goes on, --set patience={2*cfg.patience}")
-    write_status(run_dir, state, "interrupted")  # which is what it is should nobody write anything else
-    try:
-        with catch_signals() as signals:
-            for epoch in range(len(state.history), len(state.history) if stop else cfg.epochs):
-                grids = epoch_grids(corpus.train, epoch, cfg)
-                progress = Progress(f"epoch {epoch + 1}/{cfg.epochs}", to_come=cfg.epochs - epoch - 1)
-                start = time.monotonic()
-                sums = train_epoch(state.vae, state.opt, grids, epoch, cfg, update, after_step)
-                seconds = time.monotonic() - start
-                validation = validate(state.vae, corpus.val, cfg)
-                record = epoch_record(epoch, sums, validation, seconds, state.seconds(), cfg)
-                state.history.append(record)
-                record["best"], stop = state.early_stopping(cfg)
-                save_epoch(state, folder, cfg, corpus.sha256)
-                write_status(run_dir, state, "interrupted")
-                log.info(epoch_line(record))
-                if track: track_epoch(track, record, sums, state.vae, corpus, cfg)
-                if stop: break
-        return write_status(run_dir, state, "early_stopped" if stop else "completed")
-    except BaseException as error:
-        with suppress(OSError):
-            write_status(run_dir, state, "diverged" if isinstance(error, Diverged) else "interrupted")
-        raise
+    with status_on_error(run_dir, state), catch_signals() as signals:
+        while len(state.history) < cfg.epochs and not state.stop:
+            epoch = len(state.history)
+            # a second's work; drawn for this epoch alone, so that a resumed run draws the same
+            if cfg.fresh: grids = torch.from_numpy(fresh_grids(n, cfg.seed, epoch)).to(device)
+            start = time.monotonic()
+            sums = train_epoch(state.vae, state.opt, grids, epoch, cfg, update, signals)
+            seconds = time.monotonic() - start
+            # the speed is that of training alone, without validation and saving
+            validation = validate(state.vae, corpus.val, cfg)
+            state.history.append(epoch_record(epoch, sums, validation, seconds, state.seconds(), cfg))
+            state.history[-1]["best"], state.stop = state.judge(cfg)
+            save_epoch(state, run_dir/"checkpoints", cfg, corpus.sha256)
+            write_status(run_dir, state, "interrupted")
+            log.info(epoch_line(state.history[-1]))
+            if track: track_epoch(track, state.history[-1], sums, state.vae, corpus, cfg)
+    return write_status(run_dir, state, "early_stopped" if state.stop else "completed")
 
 # %% ../nbs/02_train.ipynb #train
 def _track_artifacts(track, cfg, corpus, run_dir, summary):
@@ -201,15 +189,9 @@ def _track_artifacts(track, cfg, corpus, run_dir, summary):
     for record in read_log(run_dir):
         if record["epoch"] == summary["best_epoch"]: facts |= only_numbers(record)
     folder = run_dir/"checkpoints"
-    for name, file in dict(vae="vae_best", encoder="encoder", decoder="decoder").items():
-        track.artifact(name, [folder/f"{file}.pth"], ["best", "latest"], facts)
+    for file, kind in BEST.items(): track.artifact(kind, [folder/file], ["best", "latest"], facts)
     track.artifact("checkpoint", [folder/STATE], ["latest"], facts)
     track.summary({f"training/{name}": value for name, value in summary.items()})
-
-def _has_state(run_dir):
-    "Whether a run has an epoch to go on from; one that was stopped before that begins again."
-    kept = (run_dir/"log.jsonl", run_dir/"checkpoints"/STATE)
-    return any(path.exists() and path.stat().st_size for path in kept)
 
 def train(
     cfg:TrainConfig,     # Settings; those of resumed_config where a run goes on
@@ -232,7 +214,8 @@ def train(
             expected, found = config["corpus_sha256"][:12], corpus.sha256[:12]
             raise RunError(f"resume: {corpus.path}: expected the corpus of the run, sha256 {expected}, found {found}")
         for folder in (run_dir, run_dir/"checkpoints"): remove_temp_files(folder)
-        resume = resume and _has_state(run_dir)
+        # a run that was stopped before its first epoch ended begins again
+        resume = resume and (bool(read_log(run_dir)) or (run_dir/"checkpoints"/STATE).exists())
         log_run_header(cfg, config, run_dir, resume)
         with Tracker(run_dir, config, cfg.wandb, job="train", run_id=config["wandb_id"]) as track:
             summary = fit(cfg, corpus, run_dir, track, resume)

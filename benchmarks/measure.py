@@ -11,7 +11,7 @@ from arc_vae.code.network import make_vae
 from arc_vae.infra.logging import quiet
 from arc_vae.infra.runs import pick_device
 from arc_vae.train import loss_terms, make_update, train_steps
-from arc_vae.training.device import make_optimizer, maybe_compile
+from arc_vae.training.state import make_optimizer, maybe_compile
 
 
 def use_kernel_environment():

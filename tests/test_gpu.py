@@ -11,7 +11,7 @@ from arc_vae.corpus.formats import arc_grids
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.runs import read_json
 from arc_vae.train import loss_terms, make_update, small_run, train, train_epoch
-from arc_vae.training.device import Captured, make_optimizer, maybe_compile
+from arc_vae.training.state import Captured, make_optimizer, maybe_compile
 from arc_vae.training.settings import make_config, resumed_config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of NVIDIA's")

@@ -107,10 +107,12 @@ PRESETS = dict(
 # %% ../../nbs/training/00_settings.ipynb #make-config
 def _in_one_line(error):
     "The first of pydantic's errors as `name: expected ..., found ...`."
+    # an unknown name comes first: it is most likely a typing error, and explains the others
     unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
     first = (unknown or error.errors())[0]
     context, found = first.get("ctx", {}), first["input"]
-    if not first["loc"]: return str(context["error"])  # several settings that do not fit together
+    # several settings that do not fit together
+    if not first["loc"]: return str(context["error"])
     name = first["loc"][0]
     field = TrainConfig.model_fields.get(name)
     match first["type"]:
@@ -185,6 +187,7 @@ def open_corpus(
         make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating"))
     whole = load_corpus(path)
     corpus = whole.head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
+    # accuracy is compared with that of an all-black picture, which would be perfect here
     for split, grids in dict(val=corpus.val, test=corpus.test).items():
         if grids.any(): continue
         raise DatasetError(f"{path}: {split}: expected a colored cell in {len(grids):,} grids, found background only: "
@@ -201,6 +204,7 @@ def resumed_config(
 )->TrainConfig:   # The run's own settings, with the changes that are allowed
     "Settings to go on with; ConfigError names a change that would make it another run, RunError a folder without one."
     config = read_json(Path(run_dir)/"config.json", **CONFIG_SCHEMA)
+    # config.json holds more than settings, and may hold those of an older version
     own = {name: config[name] for name in TrainConfig.model_fields if name in config}
     own["corpus"] = str(find_corpus(run_dir, config))  # the run may have been copied
     cfg = make_config(**own | changes)
