@@ -20,7 +20,7 @@ from arc_vae.infra.checkpoint import CheckpointError, read_checkpoint
 from arc_vae.infra.files import DatasetError
 from arc_vae.infra.runs import ConfigError, RunError, read_arrays, read_run
 from arc_vae.train import small_run, train
-from arc_vae.training.settings import PRESETS, make_config, resumed_config
+from arc_vae.training.settings import resumed_config
 
 RAN = "code of a file was run"
 
@@ -32,17 +32,16 @@ class Payload:
 
 # Corpora: a good one as arrays and as bytes, and ways to make a bad one of it
 
-def header(shape, descr="|u1", version=(1, 0)):
+def header(shape):
     "The header of an .npy that claims what it likes; bytes instead of a shape are its whole text."
-    text = shape if isinstance(shape, bytes) else repr(dict(descr=descr, fortran_order=False, shape=shape)).encode()
+    text = shape if isinstance(shape, bytes) else repr(dict(descr="|u1", fortran_order=False, shape=shape)).encode()
     text += b" "*(-(len(text) + 11)%64) + b"\n"
-    return b"\x93NUMPY" + bytes(version) + len(text).to_bytes(2 if version == (1, 0) else 4, "little") + text
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text
 
 
-def packed(save=np.savez_compressed):
+def packed(save):
     "The good corpus as the bytes of a file."
-    file = io.BytesIO()
-    save(file, **GOOD)
+    save(file := io.BytesIO(), **GOOD)
     return file.getvalue()
 
 
@@ -53,7 +52,7 @@ def flipped(data, at): return replaced(data, at, bytes([data[at] ^ 0x10]))
 GRIDS = np.random.default_rng(0).integers(0, 10, (20, 16, 16), np.uint8)
 DATA = GRIDS.tobytes()
 GOOD = dict(train=GRIDS, val=GRIDS, test=GRIDS)
-PACKED, STORED = packed(), packed(np.savez)
+PACKED, STORED = map(packed, (np.savez_compressed, np.savez))
 LOCAL, CENTRAL, END = (PACKED.index(mark) for mark in (b"PK\3\4", b"PK\1\2", b"PK\5\6"))  # of a zip's three parts
 OBJECTS = np.array([Payload()]*20, dtype=object)
 COLOR_10 = replaced(DATA, 7*256 + 18, b"\n")
@@ -78,42 +77,32 @@ def train_member(data, *more):
 
 CORPORA = {  # name: (what the refusal must say, what writes the file)
     "gone": ("no such file; `arc-vae corpus make", lambda path: None),
-    "x"*300: ("File name too long", lambda path: None),
     "folder": ("expected a file, found a folder", lambda path: path.mkdir()),
     "pipe": ("expected a file, found a folder or a pipe", os.mkfifo),
     "loop": ("no such file", lambda path: path.symlink_to("c.npz")),
     "empty": ("found BadZipFile", content(b"")),
-    "text": ("found BadZipFile", content(b"train,val,test\n")),
     "one array": ("found BadZipFile.*`arc-vae corpus convert`", content(header(GRIDS.shape) + DATA)),
     "pickle": ("found BadZipFile", content(pickle.dumps(Payload()))),
     "cut": ("found BadZipFile", content(PACKED[:len(PACKED)//3])),
-    "end cut off": ("found BadZipFile", content(PACKED[:-5])),
     "no beginning": ("c.npz: ", content(PACKED[len(PACKED)//2:])),
     "flipped bit": ("member 'train': .*Bad CRC-32", content(flipped(STORED, 200))),
-    "flipped in the middle": ("member 'val': .*Bad CRC-32", content(flipped(STORED, len(STORED)//2))),
     "local header": ("member 'train'", content(replaced(PACKED, LOCAL + 2, b"\xff"*8))),
     "central header": ("c.npz: ", content(replaced(PACKED, CENTRAL + 2, b"\xff"*8))),
     "end header": ("c.npz: ", content(replaced(PACKED, END + 2, b"\xff"*8))),
     "encrypted": ("is encrypted", content(replaced(PACKED, CENTRAL + 8, b"\x01"))),
-    "directory claims much": ("expected at most 3,221,225,472 bytes of arrays, found 4,",
-                              content(replaced(PACKED, CENTRAL + 24, (0xF0000000).to_bytes(4, "little")))),
+    "bomb": ("expected at most 3,221,225,472 bytes of arrays, found 4,",
+             content(replaced(PACKED, CENTRAL + 24, (0xF0000000).to_bytes(4, "little")))),
     "header claims much": ("its header claims 281,474,976,710,7", train_member(header((1 << 40, 16, 16)) + DATA)),
     "header claims more": ("its header claims", train_member(header((21, 16, 16)) + DATA)),
     "header claims less": ("its header claims", train_member(header((19, 16, 16)) + DATA)),
-    "negative": ("member 'train'", train_member(header((-20, 16, 16)) + DATA)),
     "header of code": ("member 'train'", train_member(header(b"__import__('os').getcwd()"))),
     "nested header": ("member 'train'", train_member(header(b"("*9000 + b")"*9000))),
-    "npy of version 9": ("member 'train'", train_member(b"\x93NUMPY\x09\x00" + DATA)),
     "empty member": ("member 'train'", train_member(b"")),
-    "archive in the archive": ("member 'train'", train_member(PACKED)),
     "member twice": ("member 'train': expected once, found twice", train_member(header(GRIDS.shape) + DATA, "train")),
     "floats": (r"expected uint8 \(N, 16, 16\), found float64", arrays(train=GRIDS.astype(float))),
-    "words": ("found <U", arrays(val=GRIDS.astype(str))),
-    "fields": ("found .*color", arrays(train=GRIDS.view([("color", "u1")]))),
     "pickled grids": ("member 'train': .*Object arrays cannot be loaded", arrays(train=OBJECTS)),
     "pickled factors": ("member 'train_factors'", arrays(train_factors=OBJECTS)),
     "narrow": (r"member 'test': .*found uint8 \(20, 16, 15\)", arrays(test=GRIDS[:, :, :15])),
-    "flat": (r"found uint8 \(20, 256\)", arrays(val=GRIDS.reshape(20, 256))),
     "no grids": (r"found uint8 \(0, 16, 16\)", arrays(val=GRIDS[:0])),
     "number": (r"found uint8 \(\)", arrays(train=np.uint8(3))),
     "color 10": ("expected colors 0-9, found 10 in grid 7, row 1, column 2",
@@ -126,10 +115,10 @@ CORPORA = {  # name: (what the refusal must say, what writes the file)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("name", CORPORA, ids=lambda name: name[:30])
+@pytest.mark.parametrize("name", CORPORA)
 def test_bad_corpora(tmp_path, capfd, name):
     expected, write = CORPORA[name]
-    path = tmp_path/(f"{name}.npz" if len(name) > 99 else "c.npz")
+    path = tmp_path/"c.npz"
     write(path)
     with pytest.raises(DatasetError, match=expected) as refused: load_corpus(path)
     assert str(refused.value).startswith(f"{path}: ") and "\n" not in str(refused.value)
@@ -163,16 +152,20 @@ def damage(data, edits):
     return bytes(data)
 
 
+def opened(read, file, data, edits):
+    "What is read of a file after some accidents; None where it is refused in one line that names it."
+    file.write_bytes(damage(data, edits))
+    try: return read(file)
+    except (DatasetError, CheckpointError) as e:
+        assert str(e).startswith(f"{file}: ") and "\n" not in str(e)
+
+
 @relaxed
 @given(edits=edits, data=st.sampled_from((PACKED, STORED)))
 def test_any_damaged_corpus(tmp_path, edits, data):
-    "Only the grids that were written or one DatasetError ever come out."
-    file = tmp_path/"c.npz"
-    file.write_bytes(damage(data, edits))
-    try: corpus = load_corpus(file)
-    except DatasetError as e:
-        assert str(e).startswith(f"{file}: ") and "\n" not in str(e)
-        return
+    "Only grids or one DatasetError ever come out."
+    corpus = opened(load_corpus, tmp_path/"c.npz", data, edits)
+    if corpus is None: return
     for split in (corpus.train, corpus.val, corpus.test): assert split.shape[1:] == (16, 16) and split.max() < 10
 
 
@@ -187,11 +180,6 @@ def without(entries, name): return {k: v for k, v in entries.items() if k != nam
 def with_weights(change): return lambda good: good | dict(state_dict=change(good["state_dict"]))
 
 
-def with_first(change):
-    "A checkpoint whose first tensor is another: what change makes of it."
-    return with_weights(lambda weights: weights | {next(iter(weights)): change(next(iter(weights.values())))})
-
-
 CHECKPOINTS = {  # name: what is written instead of a good checkpoint: bytes of its bytes, or anything that is saved
     "empty": lambda whole: b"",
     "pickle": lambda whole: pickle.dumps(Payload()),
@@ -201,18 +189,13 @@ CHECKPOINTS = {  # name: what is written instead of a good checkpoint: bytes of 
     "a list": lambda good: [good],
     "no format": lambda good: without(good, "format"),
     "of the future": lambda good: good | dict(format=3),
-    "no kind": lambda good: without(good, "kind"),
     "unknown network": lambda good: good | dict(network="transformer"),
-    "another network": lambda good: good | dict(network="reference"),
     "dimension of words": lambda good: good | dict(latent_dim="10"),
     "dimension huge": lambda good: good | dict(latent_dim=10**12),
-    "dimension 12": lambda good: good | dict(latent_dim=12),
     "no weights": lambda good: without(good, "state_dict"),
-    "weights in a list": with_weights(lambda weights: list(weights.values())),
     "missing weight": with_weights(lambda weights: without(weights, next(iter(weights)))),
     "unknown weight": with_weights(lambda weights: weights | dict(more=torch.zeros(1))),
-    "no tensor": with_first(lambda tensor: 3.),
-    "nan": with_first(lambda tensor: tensor*torch.nan),
+    "nan": with_weights(lambda weights: {name: tensor*torch.nan for name, tensor in weights.items()}),
 }
 
 
@@ -231,14 +214,11 @@ def test_bad_checkpoints(run, tmp_path, capfd, name):
 @given(edits=edits)
 def test_any_damaged_checkpoint(run, tmp_path, edits):
     "A checkpoint that opens holds the very weights that were written."
-    good, file = run/"checkpoints"/"decoder.pth", tmp_path/"c.pth"
-    weights = read_checkpoint(good, "decoder")["state_dict"]
-    file.write_bytes(damage(good.read_bytes(), edits))
-    try: found = read_checkpoint(file, "decoder")
-    except CheckpointError as e:
-        assert str(e).startswith(f"{file}: ") and "\n" not in str(e)
-        return
-    for name, tensor in weights.items(): assert torch.equal(tensor, found["state_dict"][name]), name
+    def read(path): return read_checkpoint(path, "decoder")["state_dict"]
+    good = run/"checkpoints"/"decoder.pth"
+    found = opened(read, tmp_path/"c.pth", good.read_bytes(), edits)
+    if found is None: return
+    for name, tensor in read(good).items(): assert torch.equal(tensor, found[name]), name
 
 
 # Settings and other files of a run
@@ -247,7 +227,7 @@ CONFIGS = {  # name: what config.json holds, or which settings are changed; None
     "empty": b"", "cut": b'{"preset": "tiny", ', "list": b"[1, 2]", "deep": b"["*100_000, "binary": bytes(range(256)),
     "corpus": dict(corpus=7), "another hash": dict(corpus_sha256="0"*64), "no id": dict(wandb_id=None),
     "preset": dict(preset=["tiny"]), "misspelt preset": dict(preset="tinny"), "words": dict(epochs="many"),
-    "half": dict(epochs=2.5), "nan": dict(lr=float("nan")), "huge": dict(latent_dim=10**9), "zero": dict(batch_size=0),
+    "nan": dict(lr=float("nan")), "huge": dict(latent_dim=10**9),
 }
 
 
@@ -266,24 +246,6 @@ def test_bad_configs(run, tmp_path, name):
     assert contents(copy) == before, "nothing was overwritten"
     if list(CONFIGS).index(name) < 8:
         with pytest.raises((RunError, DatasetError)): run_corpus(*read_run(copy, "config"))
-
-
-numbers = st.one_of(st.integers(-10, 10), st.integers(-10**40, 10**40), st.floats())
-words = st.one_of(st.text(max_size=12), st.sampled_from(("auto", "cpu", "1e3", "nan", "true", "objects", "10", " 7 ")))
-anything = st.one_of(st.none(), st.booleans(), numbers, words, st.lists(st.integers(), max_size=2))
-names = st.sampled_from([*vars(make_config("tiny")), "epoch", "beta"]).filter(lambda name: name != "preset")
-
-
-@relaxed
-@given(preset=st.one_of(st.sampled_from(list(PRESETS)), anything), changes=st.dictionaries(names, anything, max_size=5))
-def test_any_settings(preset, changes):
-    "Settings are as they should be, or one ConfigError says which is not."
-    try: cfg = make_config(preset, **changes)
-    except ConfigError as e:
-        assert str(e) and "\n" not in str(e).replace("\\n", "")
-        return
-    for name, value in vars(make_config("tiny")).items(): assert type(getattr(cfg, name)) is type(value), name
-    assert cfg.epochs >= 1 and 1 <= cfg.latent_dim <= 1000 and 0 <= cfg.lr < float("inf")
 
 
 def test_damaged_arrays_of_a_run(tmp_path):
