@@ -13,7 +13,6 @@ from safetensors import safe_open
 import arc_vae
 from arc_vae.infra.logging import quiet
 from arc_vae.apps.export import export_run, from_pretrained, save_pretrained
-from arc_vae.code.dense import dense_logits, dense_posterior
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.checkpoint import CheckpointError
 from arc_vae.code.network import make_vae
@@ -45,7 +44,7 @@ def vae(request):
 @torch.no_grad()
 def test_the_dense_encoder_is_the_encoder(vae):
     for grids, least in ((SEEN, 1), (odd_grids(), .95)):
-        mu, logvar = dense_posterior(vae.encoder.code, grids)
+        mu, logvar = vae.encoder(grids, dense=True)
         wanted_mu, wanted_logvar = vae.posterior(grids)
         same = ((mu - wanted_mu).abs().amax(1) < 1e-4) & ((logvar - wanted_logvar).abs().amax(1) < 1e-4)
         assert same.double().mean() >= least  # of two entries that cost the same either may be chosen
@@ -55,7 +54,7 @@ def test_the_dense_encoder_is_the_encoder(vae):
 def test_the_dense_decoder_is_the_decoder(vae):
     anywhere = torch.randn(200, vae.latent_dim, generator=torch.Generator().manual_seed(2))
     z = torch.cat([vae.encode(SEEN), anywhere, 30*anywhere[:50], 1e4*anywhere[:9], 0*anywhere[:1]])
-    logits = dense_logits(vae.decoder.code, z, vae.decoder.moves)
+    logits = vae.decoder(z, dense=True)
     assert (logits - vae.decode(z, logits=True)).abs().max() < 1e-3
     assert (logits.argmax(1) == vae.decode(z)).double().mean() > .9999  # two colors may be equally probable
 
@@ -63,7 +62,7 @@ def test_the_dense_decoder_is_the_decoder(vae):
 @pytest.fixture(scope="module")
 def exported(evaluated, tmp_path_factory):
     run = shutil.copytree(evaluated, tmp_path_factory.mktemp("run")/"small")
-    return run, export_run(run, say=lambda line: None)
+    with quiet(): return run, export_run(run)
 
 
 def test_a_run_becomes_a_folder_that_comes_back_as_the_model(exported):

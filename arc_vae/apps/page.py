@@ -16,9 +16,9 @@ import torch
 from ..infra.files import as_json, write_atomic
 from ..infra.runs import RunError
 from ..data import COLOR_NAMES
-from ..code.codebook import SOURCES, SURE, boxes
+from ..code.codebook import CERTAIN_LOGIT, SOURCES, boxes
 from ..code.labels import COLOR_STEP, STEP
-from ..code.network import load
+from ..code.network import ObjectVAE, load
 from ..report.page import EXPLORER_PAGE, write_report
 from .views import HEX_PALETTE, STATIC, axis_ticks, script, slider_rows
 from .atlas import atlas_of_model, atlas_of_run
@@ -33,18 +33,20 @@ def decoder_data(
     vae,       # A VAE with an object code
 )->dict:
     "The tables that `static/decoder.js` decodes with; RunError for a network that has none."
-    if not vae.axes: raise RunError(f"network {vae.network!r}: only the object code can be written as a page")
-    code = vae.encoder.code
-    book, line = code.codebook, code.line()
+    if not isinstance(vae, ObjectVAE):
+        raise RunError(f"network {vae.network!r}: only the object code can be written as a page")
+    code = vae.code
+    book, table = code.codebook, code.entry_table()
     return dict(
-        step=STEP, colorStep=COLOR_STEP, sure=SURE, objects=code.objects, spare=code.spare, entries=book.entries,
-        span=code.span.tolist(), mix=float(code.log_background_mix.exp())/len(COLOR_NAMES),
+        step=STEP, colorStep=COLOR_STEP, sure=CERTAIN_LOGIT, objects=code.objects, spare=code.n_extra,
+        entries=book.entries, span=code.span.tolist(), mix=float(code.log_background_mix.exp())/len(COLOR_NAMES),
         countMean=code.count_mean.tolist(), countSd=code.count_sd().tolist(), colorSd=code.color_sd().tolist(),
         countPrior=code.count_logits.log_softmax(0).tolist(),
         baseLogits=_as_base64(book.base_logits, "<f4"), baseParity=book.base_parity.tolist(),
         parity=book.parity().tolist(), sources=_as_base64(SOURCES, "<u2"), boxes=_as_base64(boxes()[0], "u1"),
-        order=_as_base64(book.order, "<u2"), prob=_as_base64(line.prob, "<f4"), place=_as_base64(line.place, "<f4"),
-        lookSd=_as_base64(line.look_sd, "<f4"), placeSd=_as_base64(line.place_sd, "<f4"))
+        order=_as_base64(book.order, "<u2"), prob=_as_base64(table.prob, "<f4"),
+        place=_as_base64(table.position, "<f4"), lookSd=_as_base64(table.look_sd, "<f4"),
+        placeSd=_as_base64(table.position_sd, "<f4"))
 
 # %% ../../nbs/apps/07_page.ipynb #write-page
 def write_page(
@@ -61,7 +63,7 @@ def write_page(
     atlas = atlas_of_model(vae) if Path(source).is_file() else atlas_of_run(source)
     grids = [dict(number=i, z=atlas.mu[i].tolist(), cells="".join(map(str, atlas.x[i].ravel().tolist())))
              for i in atlas.many_objects_first()[:n]]
-    axes = [asdict(axis) | dict(ticks=axis_ticks(axis, vae.encoder.code.objects, 1)) for axis in vae.axes]
+    axes = [asdict(axis) | dict(ticks=axis_ticks(axis, vae.code.objects, 1)) for axis in vae.axes]
     data = tables | dict(
         axes=axes, rows=slider_rows(vae.axes, atlas.mu, atlas.kl), palette=HEX_PALETTE,
         names=COLOR_NAMES, kind=atlas.kind, grids=grids,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import arc_vae
 from ..data import COLOR_NAMES, GRID, N_COLORS, PALETTE
-from ..code.labels import SHAPES, read
+from ..code.labels import SHAPE_SPAN, decode_labels
 from ..report.latent_map import dimensions
 
 try:
@@ -75,7 +75,7 @@ class Sliders(anywidget.AnyWidget):
 # %% ../../nbs/apps/03_views.ipynb #slider-rows
 def _axis_limit(axis, objects):
     "Up to which value an axis has labels."
-    units = dict(count=objects + 1, row=GRID, column=GRID, shape=SHAPES).get(axis.what, N_COLORS)
+    units = dict(count=objects + 1, row=GRID, column=GRID, shape=SHAPE_SPAN).get(axis.what, N_COLORS)
     return units/2*(axis.step or 1)
 
 def slider_rows(
@@ -137,8 +137,8 @@ def slider_readings(
     mu, sd = vae.encode(grid, scales=True, check=False)
     band = torch.stack([mu - 2*sd, mu + 2*sd], 2)[0].tolist()
     if objects is None: return [dict(band=each) for each in band]
-    code, n = vae.encoder.code, len(objects.slot)
-    labels, readings = read(code, z[None]), []
+    code, n = vae.code, len(objects.slot)
+    labels, readings = decode_labels(code, z[None]), []
     for axis in vae.axes:
         text, extent = f"{n} object{'s'*(n != 1)}", 1
         if axis.what != "count": text, extent = _object_reading(axis, objects, labels)
