@@ -15,7 +15,7 @@ from arc_vae.code.network import load
 from arc_vae.apps.run import execute
 from arc_vae.evaluate import evaluate
 from arc_vae.report.figures import draw_evaluation
-from arc_vae.report.text import format_report
+from arc_vae.report.tables import format_report
 from arc_vae.report.compare import compare
 from arc_vae.report.page import write_report
 from arc_vae.apps.explorer import explore
