@@ -54,5 +54,5 @@ def evaluated():
     from arc_vae.report.latent_map import projections
     os.environ.pop("ARC_VAE_RUN", None)
     run, _ = demo_run()
-    projections(run, say=lambda line: None)
+    projections(run)
     return run

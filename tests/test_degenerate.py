@@ -139,7 +139,7 @@ def test_a_degenerate_model_is_evaluated_drawn_sampled_and_compared(trained, tmp
         metrics = evaluate(run, "cpu", "disabled", k=1)
         draw_evaluation(run)
         if model is all_black: execute("04_latent_viz", run, wandb="disabled")  # the notebook has been through it too
-        else: draw_latent(run, silent, "disabled")
+        else: draw_latent(run, "disabled")
         sample(run, 30, device="cpu", wandb="disabled", say=silent)
     if verdict: assert metrics["verdict"] == verdict
     assert metrics["reasons"]

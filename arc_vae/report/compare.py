@@ -30,14 +30,19 @@ def resample_metrics(
     beta:float,   # Of the objective
 )->Resampled:
     "Metrics of a run, and on a thousand test sets resampled in the same way for each run."
-    counts = count_per_grid(torch.from_numpy(arrays["pred"]), torch.from_numpy(arrays["x"]))
-    distortion, rate = (arrays[key].astype(np.float64) for key in ("distortion", "rate"))
+    pred = torch.from_numpy(arrays["pred"])
+    x = torch.from_numpy(arrays["x"])
+    counts = count_per_grid(pred, x)
+    distortion = arrays["distortion"].astype(np.float64)
+    rate = arrays["rate"].astype(np.float64)
     nats = dict(objective=distortion + beta*rate, distortion=distortion, rate=rate, elbo=elbo(distortion, rate))
     value = {key: cost.mean() for key, cost in nats.items()}
-    value |= {key: float(share[0]) for key, share in accuracies_per_draw(counts).items()}
+    for key, share in accuracies_per_draw(counts).items(): value[key] = float(share[0])
     if not np.array_equal(arrays["x"], first["x"]): return Resampled(value, None)
-    weights = bootstrap_weights(len(arrays["x"]))
-    return Resampled(value, bootstrap(counts) | {key: weights @ cost/len(cost) for key, cost in nats.items()})
+    weights = bootstrap_weights(len(x))
+    draws = bootstrap(counts)
+    for key, cost in nats.items(): draws[key] = weights @ cost/len(cost)
+    return Resampled(value, draws)
 
 # %% ../../nbs/report/04_compare.ipynb #describe-difference
 def describe_difference(
@@ -47,52 +52,69 @@ def describe_difference(
 )->tuple:             # Difference with its interval as text; better, worse, no clear difference or nothing
     "By how much a run differs from the first, with the central 95 % over resampled test sets."
     if run.draws is None: return "other test grids", ""
-    decimals = 2 if label_of(key).unit == "share" else 3
+    label = label_of(key)
+    decimals = 2 if label.unit == "share" else 3
     difference = run.value[key] - first.value[key]
     text = format_metric(key, difference, decimals)
     interval = np.quantile(run.draws[key] - first.draws[key], (.025, .975))
     if np.isnan(interval).any() or np.isnan(difference): return text, ""
-    low, high = (format_metric(key, end, decimals) for end in interval)
+    low = format_metric(key, interval[0], decimals)
+    high = format_metric(key, interval[1], decimals)
     text += f"  [{low}, {high}]"
     if interval[0] <= 0 <= interval[1]: return text, "no clear difference"
-    return text, "better" if difference*label_of(key).better > 0 else "worse"
+    return text, "better" if difference*label.better > 0 else "worse"
 
-# %% ../../nbs/report/04_compare.ipynb #compare
+# %% ../../nbs/report/04_compare.ipynb #operator-rows
 def _operator_rows(run_dirs):
     "How often each operator of the first run is exact in each run."
-    operators = [read_run(run_dir, "metrics")[0].get("operators", {}) for run_dir in run_dirs]
-    return [(f"{name}, exactly",
-             *(format_metric("equivariance", of_run.get(name, {}).get("equivariance")) for of_run in operators),
-             *[""]*2*(len(run_dirs) - 1)) for name in operators[0]]
+    metrics = [read_run(run_dir, "metrics")[0] for run_dir in run_dirs]
+    operators = [of_run.get("operators", {}) for of_run in metrics]
+    no_differences = [""]*2*(len(run_dirs) - 1)
+    rows = []
+    for name in operators[0]:
+        found = [of_run.get(name, {}).get("equivariance") for of_run in operators]
+        shares = [format_metric("equivariance", share) for share in found]
+        rows.append((f"{name}, exactly", *shares, *no_differences))
+    return rows
 
 def _summary(name, first_name, verdicts):
     "Which of two runs is better at what, in a line; verdicts: metric -> second part of describe_difference."
     if not any(verdicts.values()): return f"{name} was evaluated on other test grids than {first_name}"
-    metrics = {word: [metric for metric, found in verdicts.items() if found == word]
-               for word in ("better", "worse", "no clear difference")}
-    parts = [f"{word} at {', '.join(metrics[word])}" for word in ("better", "worse") if metrics[word]]
+    parts = []
+    for word in ("better", "worse"):
+        metrics = [metric for metric, verdict in verdicts.items() if verdict == word]
+        if metrics: parts.append(f"{word} at {', '.join(metrics)}")
     if not parts: return f"{name} and {first_name}: no clear difference at anything"
-    unclear = len(metrics["no clear difference"])
+    unclear = list(verdicts.values()).count("no clear difference")
     if unclear: parts.append(f"no clear difference at {unclear} of {len(verdicts)}")
     return f"{name} is, beside {first_name}, {'; '.join(parts)}"
 
+# %% ../../nbs/report/04_compare.ipynb #compare
 def compare(
     run_dirs:list,  # Evaluated runs; the others are compared with the first
 )->str:             # A few lines of text
     "Runs side by side, and by how much each differs from the first, with 95 % intervals; RunError: not evaluated yet."
     arrays = [read_evaluation(run_dir) for run_dir in run_dirs]
-    beta = final_beta(read_run(run_dirs[0], "metrics")[0])
-    first, *others = runs = [resample_metrics(of_run, arrays[0], beta) for of_run in arrays]
+    (metrics,) = read_run(run_dirs[0], "metrics")
+    beta = final_beta(metrics)
+    runs = [resample_metrics(of_run, arrays[0], beta) for of_run in arrays]
+    first, *others = runs
     first_name, *names = [Path(run_dir).name for run_dir in run_dirs]
-    rows = [("", first_name, *names, *(title for name in names for title in (f"{name} − {first_name}", "")))]
+    titles = []
+    for name in names: titles += [f"{name} − {first_name}", ""]
+    rows = [("", first_name, *names, *titles)]
     verdicts = [{} for _ in others]
     for key in first.value:
         label = label_of(key)
-        decimals = 2 if label.unit == "share" else 3
-        found = [describe_difference(key, run, first) for run in others]
-        for of_run, (_, verdict) in zip(verdicts, found): of_run[label.name] = verdict
+        differences = []
+        for run, of_run in zip(others, verdicts):
+            text, verdict = describe_difference(key, run, first)
+            of_run[label.name] = verdict
+            differences += [text, verdict]
         name = f"objective at β = {beta:g}" if key == "objective" else label.name
+        decimals = 2 if label.unit == "share" else 3
         values = [format_metric(key, run.value[key], decimals) for run in runs]
-        rows.append((name, *values, *(text for difference in found for text in difference)))
+        rows.append((name, *values, *differences))
+    table = text_table([*rows, *_operator_rows(run_dirs)])
     lines = [_summary(name, first_name, of_run) for name, of_run in zip(names, verdicts)]
-    return "\n".join([text_table([*rows, *_operator_rows(run_dirs)]), *lines])
+    return "\n".join([table, *lines])

@@ -68,8 +68,16 @@ CAPTIONS = {  # Figures in the order of the report
 
 # %% ../../nbs/report/03_page.ipynb #glossary
 TERMS = {  # Words of the glossary that the report explains -> how they are recognized
-    "nat": "nats?", "distortion": "distortion", "rate": "rate", "β": "β", "objective": "objective", "elbo": "elbo",
-    "codebook entry": "codebook", "skill": "skill", "active units": "active units", "DCI, MIG": "DCI|MIG"}
+    "nat": "nats?",
+    "distortion": "distortion",
+    "rate": "rate",
+    "β": "β",
+    "objective": "objective",
+    "elbo": "elbo",
+    "codebook entry": "codebook",
+    "skill": "skill",
+    "active units": "active units",
+    "DCI, MIG": "DCI|MIG"}
 
 def glossary() -> dict:  # term -> what it means
     "The ten words of the report that need an explanation, from the glossary of the docs."

@@ -45,12 +45,14 @@ def key_metrics(
              f"{dims} components", "target")]
     for key in (*METRICS, "objective", "distortion", "rate", "elbo", "active_dims", "active_units"):
         label = label_of(key)
-        name = f"{label.name} at β = {facts['beta']}" if key == "objective" else label.name
+        name, value = label.name, format_metric(key, test[key])
+        if key == "objective": name += f" at β = {facts['beta']}"
         if label.unit == "nats": name += ", nats"
-        interval = " – ".join(format_metric(key, end) for end in test["intervals"].get(key) or ())
+        if label.unit == "count": value += f" of {dims}"
+        interval = test["intervals"].get(key) or ()
+        between = " – ".join(format_metric(key, end) for end in interval)
         others = ["" if rule.get(key) is None else format_metric(key, rule[key]) for rule in rules]
-        value = format_metric(key, test[key]) + (f" of {dims}" if label.unit == "count" else "")
-        rows.append((name, value, interval, *others, _TARGETS.get(key, "")))
+        rows.append((name, value, between, *others, _TARGETS.get(key, "")))
     return rows
 
 # %% ../../nbs/report/02_tables.ipynb #table
@@ -124,12 +126,16 @@ def _object_records(facts):
 
 def _grid_records(facts):
     "Test grids, those that are new, and ARC's grids where they are installed."
-    test, unseen = facts["test"], facts["test"]["unseen"]
+    test = facts["test"]
+    unseen = test["unseen"]
     records = [("test grids", test)]
-    for kind, meaning in dict(exact="stand in training", relative="stand there turned, mirrored or recolored").items():
+    kinds = dict(exact="stand in training", relative="stand there turned, mirrored or recolored")
+    for kind, meaning in kinds.items():
         n, others = unseen[f"n_{kind}"], unseen[f"without_{kind}"]
         if n and others["n_grids"]: records.append((f"without the {n:,} that {meaning}", others))
-    return records + [(f"ARC-1, {name} tasks", part) for name, part in facts["arc"].items() if name != "missing"]
+    for name, part in facts["arc"].items():
+        if name != "missing": records.append((f"ARC-1, {name} tasks", part))
+    return records
 
 OBJECTS = TableSpec(
     "What became of each object",
@@ -148,10 +154,12 @@ def _operator_records(facts):
     operators = facts.get("operators", {})
     records = []
     for name, measured in operators.items():
-        by = ("the network's own" if name.endswith("_by_code") else
-              "a linear map" if f"{name}_by_code" in operators else "adding a vector")
-        record = measured | dict(by=by, five_times=measured["compositions"][-1] if measured["n"] else None)
-        if measured["n"]: records.append((name.removesuffix("_by_code").replace("_", " "), record))
+        if not measured["n"]: continue
+        by = "adding a vector"
+        if name.endswith("_by_code"): by = "the network's own"
+        elif f"{name}_by_code" in operators: by = "a linear map"
+        title = name.removesuffix("_by_code").replace("_", " ")
+        records.append((title, measured | dict(by=by, five_times=measured["compositions"][-1])))
     return records
 
 OPERATORS = (
@@ -160,9 +168,13 @@ OPERATORS = (
         "Something is done to the numbers of a grid, and the same to its cells. Exactly: the decoded grids that are as "
         "they should be in every cell; five times: the same after doing it five times. Colored cells: the right ones, "
         "of those that encoding the changed grid gets right. Doing nothing: how often the grid was to stay as it is.",
-        {"done to the numbers": None, "by": "by", "exactly": ("equivariance", "share", 1),
-         "five times": ("five_times", "share", 1), "colored cells": ("recovered", "share", 1),
-         "doing nothing": ("no_op", "share", 1), "grids": ("n", "count")}, _operator_records),
+        {"done to the numbers": None,
+         "by": "by",
+         "exactly": ("equivariance", "share", 1),
+         "five times": ("five_times", "share", 1),
+         "colored cells": ("recovered", "share", 1),
+         "doing nothing": ("no_op", "share", 1),
+         "grids": ("n", "count")}, _operator_records),
     TableSpec(
         "Noise on the numbers",
         "Cells that change when noise is added to all numbers; a grid has {noise.colored_cells} colored cells.",
@@ -197,8 +209,11 @@ def _use_records(facts):
 def _probe_records(facts):
     names = dict(objects="how many objects", top="first row", left="first column", size="number of cells")
     probes = facts["test"].get("meaning", {}).get("probes", {})
-    return [(names.get(name, name), probe | dict(score=probe["kind_of_score"].replace("R2", "R²")))
-            for name, probe in probes.items() if probe]
+    records = []
+    for name, probe in probes.items():
+        score = dict(score=probe["kind_of_score"].replace("R2", "R²")) if probe else {}
+        if probe: records.append((names.get(name, name), probe | score))
+    return records
 
 def _line_records(facts):
     return [(name.replace("prior_draws", "random draws").replace("_", " "), line)
@@ -244,8 +259,11 @@ PHASES = TableSpec(
         "distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "foreground_accuracy",
         "exact_match", decimals=2), _phase_records)
 TABLES = {  # Part of the report -> its tables
-    "What comes back": (OBJECTS,), "Other grids": (GRIDS,), "Calculating with the numbers": OPERATORS,
-    "What the numbers say": CODE, "Training": (PHASES,)}
+    "What comes back": (OBJECTS,),
+    "Other grids": (GRIDS,),
+    "Calculating with the numbers": OPERATORS,
+    "What the numbers say": CODE,
+    "Training": (PHASES,)}
 
 def report_tables(
     facts:dict,  # From report_facts

@@ -71,24 +71,32 @@ OUTCOMES = {
 def _failed_sentence(failures):
     "How many objects come back whole, and the two most frequent errors."
     total = max(failures["objects"], 1)
-    errors = sorted((word for word in OUTCOMES if word not in ("whole", "invented")), key=lambda word: -failures[word])
-    shares = [f"{failures[word]/total:.1%} {word} ({OUTCOMES[word]})" for word in errors[:2] if failures[word]]
-    whole = f"Of {failures['objects']:,} objects {failures['whole']/total:.1%} come back whole"
-    return ", ".join([whole, *shares]) + "."
+    errors = [error for error in OUTCOMES if error not in ("whole", "invented")]
+    errors.sort(key=lambda error: -failures[error])
+    parts = [f"Of {failures['objects']:,} objects {failures['whole']/total:.1%} come back whole"]
+    for error in errors[:2]:
+        if failures[error]: parts.append(f"{failures[error]/total:.1%} {error} ({OUTCOMES[error]})")
+    return ", ".join(parts) + "."
 
 def _factor_facts(groups):
     "Grids with the fewest and the most objects, the kind of object that comes back whole least often."
     def shares(group): return dict(foreground_accuracy=group["foreground_accuracy"], exact_match=group["exact"])
-    facts, counts, kinds = {}, groups.get("objects", {}), groups.get("kind", {})
+    counts, kinds = groups.get("objects", {}), groups.get("kind", {})
+    facts = {}
     if len(counts) > 1:
-        few, many = min(counts, key=int), max(counts, key=int)
-        facts = dict(few=shares(counts[few]) | dict(n=few), many=shares(counts[many]) | dict(n=many))
+        few = min(counts, key=int)
+        many = max(counts, key=int)
+        facts["few"] = shares(counts[few]) | dict(n=few)
+        facts["many"] = shares(counts[many]) | dict(n=many)
     if kinds:
         hardest = min(kinds, key=lambda kind: kinds[kind]["exact"])
         facts["hardest"] = shares(kinds[hardest]) | dict(kind=hardest)
     return facts
 
 # %% ../../nbs/report/01_text.ipynb #report-facts
+_NO_MOVES = "Adding to the numbers does not move things: no constant does it."
+_NO_TURNS = "Adding moves and recolors; shapes are labels, so that turning them is a table and not a matrix."
+
 def report_facts(
     metrics:dict,   # What metrics.json holds
     seed:int=None,  # Of the run
@@ -97,19 +105,20 @@ def report_facts(
     beta = final_beta(metrics)
     test = _add_objective(metrics["test"], beta)
     test["baselines"] = {name: _add_objective(rule, beta) for name, rule in test["baselines"].items()}
-    untrained = metrics.get("baselines", {}).get("untrained")
-    facts = metrics | dict(test=test, beta=f"{beta:g}", seed=seed, failed=_failed_sentence(test["failures"]))
+    facts = metrics | dict(test=test, beta=f"{beta:g}", seed=seed)
+    facts["failed"] = _failed_sentence(test["failures"])
     facts |= _factor_facts(test.get("by_factor", {}))
+    untrained = metrics.get("baselines", {}).get("untrained")
     if untrained: facts["untrained"] = _add_objective(untrained, beta)
-    facts["parts"] = _OBJECTS_PARTS if metrics["model"]["network"].startswith("objects") else _OTHER_PARTS
+    is_objects = metrics["model"]["network"].startswith("objects")
+    facts["parts"] = _OBJECTS_PARTS if is_objects else _OTHER_PARTS
     if "learned" in metrics:
         learned = metrics["learned"]
-        sentence = learned_sentence(learned, test["baselines"]["all_background"]["objective"])
-        facts["learned"] = learned | dict(sentence=sentence, gain=-learned["difference"])
+        black = test["baselines"]["all_background"]["objective"]
+        facts["learned"] = learned | dict(sentence=learned_sentence(learned, black), gain=-learned["difference"])
         if learned["interval"]: facts["gain"] = [-end for end in sorted(learned["interval"], reverse=True)]
     moves = metrics.get("operators", {}).get("right", {}).get("equivariance") or 0
-    facts["operator_limit"] = "Adding to the numbers does not move things: no constant does it." if moves < .9 else (
-        "Adding moves and recolors; shapes are labels, so that turning them is a table and not a matrix.")
+    facts["operator_limit"] = _NO_MOVES if moves < .9 else _NO_TURNS
     operators = ", ".join(f"{name} {share} of the time" for name, share in main_operators(metrics))
     if operators: facts["main_operators"] = operators
     if metrics["corpus"]["test_in_train"]: facts["leaked"] = metrics["corpus"]["test_in_train"]
