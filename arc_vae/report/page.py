@@ -171,12 +171,18 @@ def write_report(
     page = pages.get_template("report.html.jinja").render(
         name=run_dir.name,
         title=re.sub(r"^\d{8}-\d{6}-", "", run_dir.name),  # the date of a name that nobody chose says nothing
-        config=config, m=metrics, facts=facts, verdicts=VERDICTS,
+        config=config,
+        m=metrics,
+        facts=facts,
+        verdicts=VERDICTS,
         explorer=EXPLORER_PAGE if (run_dir/EXPLORER_PAGE).exists() else "",
-        headline=report_headline(facts), rows=key_metrics(facts), operators=main_operators(metrics),
+        headline=report_headline(facts),
+        rows=key_metrics(facts),
+        operators=main_operators(metrics),
         examples=example_pictures(run_dir, config["seed"]),
         questions=report_questions(facts),
         parts=[part for part in parts if part[1] or part[2]],
         limits=filter(None, (fill(facts, limit) for limit in LIMITS)),
-        glossary=glossary(), command=reproduce_command(config))
+        glossary=glossary(),
+        command=reproduce_command(config))
     return write_atomic(run_dir/"report.html", lambda f: f.write(page.encode()))

@@ -32,7 +32,11 @@ def report_headline(
     return found
 
 # %% ../../nbs/report/02_tables.ipynb #key-metrics
-_TARGETS = dict(pixel_accuracy=f">= {TARGET:.0%}", skill=f">= {MIN_SKILL}", active_dims="> 0", active_units="> 0")
+_TARGETS = dict(
+    pixel_accuracy=f">= {TARGET:.0%}",
+    skill=f">= {MIN_SKILL}",
+    active_dims="> 0",
+    active_units="> 0")
 
 def key_metrics(
     facts:dict,  # From report_facts
@@ -121,8 +125,11 @@ def learned_table(
 def _object_records(facts):
     failures = facts["test"]["failures"]
     total = max(failures["objects"], 1)
-    return [(word, dict(meaning=meaning, objects=failures[word], share=failures[word]/total))
-            for word, meaning in OUTCOMES.items()]
+    records = []
+    for error, meaning in OUTCOMES.items():
+        count = failures[error]
+        records.append((error, dict(meaning=meaning, objects=count, share=count/total)))
+    return records
 
 def _grid_records(facts):
     "Test grids, those that are new, and ARC's grids where they are installed."
@@ -141,7 +148,10 @@ OBJECTS = TableSpec(
     "What became of each object",
     "The {test.failures.objects} objects of the test grids: connected cells of one color, corners included. The first "
     "word that fits is taken.",
-    {"": None, "what it means": "meaning", "objects": ("objects", "count"), "share": ("share", "share", 1)},
+    {"": None,
+     "what it means": "meaning",
+     "objects": ("objects", "count"),
+     "share": ("share", "share", 1)},
     _object_records)
 GRIDS = TableSpec(
     "Test grids, new grids, real ARC grids",
@@ -234,13 +244,19 @@ CODE = (
         "What can be read off the numbers",
         "Predicting what the generator drew from the numbers alone, on held-out grids: by boosted trees, by a linear "
         "model, and by always giving the same answer. All but the first row: grids with one object. 1 is perfect.",
-        {"": None, "score": "score", "trees": ("boosted", "score", 2), "linear": ("linear", "score", 2),
-         "same answer": ("trivial", "score", 2), "grids": ("n", "count")}, _probe_records),
+        {"": None,
+         "score": "score",
+         "trees": ("boosted", "score", 2),
+         "linear": ("linear", "score", 2),
+         "same answer": ("trivial", "score", 2),
+         "grids": ("n", "count")}, _probe_records),
     TableSpec(
         "Straight lines between two codes",
         "Nine places between the numbers of two grids are decoded. Valid: a few whole objects, as in the corpus.",
-        {"between two": None, "valid between": ("valid_between", "share", 0),
-         "valid at the ends": ("valid_ends", "share", 0), "cells changed a tenth": ("cells_per_step", "count"),
+        {"between two": None,
+         "valid between": ("valid_between", "share", 0),
+         "valid at the ends": ("valid_ends", "share", 0),
+         "cells changed a tenth": ("cells_per_step", "count"),
          "cells end to end": ("cells_apart", "count")}, _line_records))
 
 # %% ../../nbs/report/02_tables.ipynb #report-tables
