@@ -11,7 +11,7 @@ PRESET ?= default
 export WANDB_MODE ?= offline
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
-# Waiting threads spin only briefly or not at all, and freed memory stays with the process: see execute() in nbs/apps/06_execute.ipynb
+# Threads spin only briefly while they wait, and freed memory stays with the process: see KERNEL_ENVIRONMENT in arc_vae.apps.run
 export GOMP_SPINCOUNT ?= 10000
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
