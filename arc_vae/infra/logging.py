@@ -59,17 +59,13 @@ def clock(
 
 # %% ../../nbs/infra/01_logging.ipynb #progress
 class Progress:
-    "How far a long step is, called with (done, total): in place on a terminal, else as a plain line now and then."
+    "How far a long step is, called with (done, total): in place on a terminal, else as a plain line twice a minute."
     def __init__(self,
-        what:str,               # What is being done
-        say=None,               # Told a plain line; the log where nothing is given
-        every:float=30.,        # Seconds between plain lines
-        now=time.monotonic,     # Seconds that only ever grow
-        before:int=0,           # How much of it was done when it began
-        to_come:int=0,          # Steps of the same length that follow
+        what:str,            # What is being done
+        to_come:int=0,       # Steps of the same length that follow
+        now=time.monotonic,  # Seconds that only ever grow
     ):
-        self.what, self.say, self.every, self.now = what, say or log.info, every, now
-        self.before, self.to_come = before, to_come
+        self.what, self.to_come, self.now = what, to_come, now
         self.start = self.printed_at = self.shown_at = now()
 
     def __call__(self, done:int, total:int):
@@ -80,10 +76,10 @@ class Progress:
         if now - self.shown_at < .2: return
         self.shown_at = now
         text = f"{self.what}: {done/total:.0%}"
-        if done > self.before:
-            each = (now - self.start)/(done - self.before)
+        if done:
+            each = (now - self.start)/done
             text += f", {clock(each*(total - done))} left"
             if self.to_come: text += f", {clock(each*(total*(self.to_come + 1) - done))} to the end"
-        if not show_status(text) and now - self.printed_at >= self.every:
+        if not show_status(text) and now - self.printed_at >= 30:
             self.printed_at = now
-            self.say(f"  {text}")
+            log.info(f"  {text}")
