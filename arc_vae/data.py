@@ -104,8 +104,7 @@ def pad_grids(
 # %% ../nbs/00_data.ipynb #n-dims
 def _n_dims(grids):
     "Dimensions of an array, or of nested lists by the first element of each."
-    nested = isinstance(grids, (list, tuple)) or getattr(grids, "dtype", None) == object and grids.ndim
-    if not nested: return getattr(grids, "ndim", 0)
+    if not isinstance(grids, (list, tuple)): return getattr(grids, "ndim", 0)
     return 1 + _n_dims(grids[0]) if len(grids) else 0
 
 def _as_array(grids):
@@ -113,11 +112,8 @@ def _as_array(grids):
     if isinstance(grids, Tensor):
         if grids.dtype == torch.bfloat16: grids = grids.float()  # numpy has no such type
         return grids.detach().cpu().numpy()
-    try:
-        array = np.asarray(grids)
-        return np.array(array.tolist()) if array.dtype == object else array
-    except ValueError as e:
-        raise ValueError(f"not a grid: rows of different lengths ({e})") from None
+    try: return np.asarray(grids)
+    except ValueError as e: raise ValueError(f"not a grid: rows of different lengths ({e})") from None
 
 # %% ../nbs/00_data.ipynb #as-grids
 def as_grids(
@@ -128,8 +124,8 @@ def as_grids(
     if n_dims not in (2, 3):
         raise ValueError(f"expected a grid (rows, columns) or a list of grids, found {n_dims} dimensions")
     if n_dims == 2: grids = [grids]
-    stacked = not isinstance(grids, (list, tuple)) and grids.dtype != object
-    arrays = [_as_array(grids)] if stacked else [_as_array(grid)[None] for grid in grids]
+    several = isinstance(grids, (list, tuple))
+    arrays = [_as_array(grid)[None] for grid in grids] if several else [_as_array(grids)]
     padded = [pad_grids(array, i) for i, array in enumerate(arrays)]
     n_small = sum(len(array) for array in arrays if array.shape[1:] != (GRID, GRID))
     if n_small:

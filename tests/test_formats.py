@@ -156,8 +156,7 @@ def test_what_is_open_or_wrong_is_one_line(tmp_path, name):
 def test_saving_refuses_what_no_training_could_read(tmp_path):
     out = tmp_path/"folder"/"own.npz"
     arc_vae.save_corpus(out, PARTS)
-    refused = {"already exists": (out, PARTS), "found 'vall', did you mean 'val'": (tmp_path/"a", dict(vall=GRIDS)),
-               "val: expected grids, found none": (tmp_path/"a", dict(train=GRIDS)),
+    refused = {"already exists": (out, PARTS), "found vall": (tmp_path/"a", dict(vall=GRIDS)),
                "grid 0: expected whole numbers": (tmp_path/"a", PARTS | dict(test=GRIDS[:1] + 10))}
     for expected, (path, grids) in refused.items():
         with pytest.raises(DatasetError, match=expected): arc_vae.save_corpus(path, grids)
@@ -183,6 +182,6 @@ def test_from_the_command_line(tmp_path, monkeypatch):
 
 
 def test_names_of_splits():
-    assert [split_of(name) for name in ("y_train", "training_set", "test2", "latest", "x", "")] == [None]*6
+    assert [split_of(name) for name in ("train_or_test", "test2", "latest", "x", "")] == [None]*5
     sets = {str(i): torch.zeros(2, 16, 16, dtype=torch.uint8) for i in range(9)}
     assert [len(grids) for grids in as_splits(sets).values()] == [16, 1, 1]

@@ -21,27 +21,20 @@ from .generator import MIN_SIZE, NEIGHBORS, OUTSIDE, PATTERN_CELLS, RECTANGLES, 
 # %% ../../nbs/corpus/02_entropy.ipynb #bitboard
 WIDE = 2*GRID  # Bits a row: twice its cells, so that nothing that moves out at one side comes in at the other
 
-def bitboard(
-    picture:np.ndarray, # A drawing, (height, width), nonzero where the cells are
-)->int:                 # A bit for each cell, 32*row + column
-    "A set of cells as a number."
+def bitboard(picture:np.ndarray)->int:
+    "The nonzero cells of a drawing as a number, bit 32*row + column for each."
     return sum(1 << y*WIDE + x for y, x in np.argwhere(picture).tolist())
 
 BOARD = bitboard(np.ones((GRID, GRID)))
 
 # %% ../../nbs/corpus/02_entropy.ipynb #cells
-def cells(
-    shape:int, # A set of cells
-)->tuple:      # Positions of their bits, ascending
-    "The cells of a set."
+def cells(shape:int)->tuple:
+    "The cells of a set, the positions of its bits, ascending."
     return tuple(i for i in range(shape.bit_length()) if shape >> i & 1)
 
 # %% ../../nbs/corpus/02_entropy.ipynb #shift
-def shift(
-    shape:int, # A set of cells
-    by:int,    # 32*rows + columns, at most 15 of either, up and left if negative
-)->int:        # The moved set, which may reach beyond the grid
-    "Move all cells of a set."
+def shift(shape:int, by:int)->int:
+    "Move all cells of a set by 32*rows + columns, at most 15 of either, up and left if negative."
     return shape << by if by >= 0 else shape >> -by
 
 # %% ../../nbs/corpus/02_entropy.ipynb #blob-probability
@@ -105,13 +98,10 @@ def clipped_lines()->dict: # Visible cells -> list of (probability, offsets from
     return lines
 
 # %% ../../nbs/corpus/02_entropy.ipynb #anchors
-def anchors(
-    offsets:tuple, # Cells as seen from the anchor
-)->int:            # A set of cells
-    "Where an anchor may stand so that these cells are on the grid."
+def anchors(offsets:tuple)->int:
+    "Where an anchor may stand so that cells at these offsets from it are on the grid, a set of cells."
     room = BOARD
-    for offset in offsets:
-        room &= shift(BOARD, -offset)
+    for offset in offsets: room &= shift(BOARD, -offset)
     return room
 
 # %% ../../nbs/corpus/02_entropy.ipynb #derivations
@@ -148,9 +138,9 @@ def object_probability(
 
 # %% ../../nbs/corpus/02_entropy.ipynb #scene-probability
 def scene_probability(
-    objects:frozenset, # The cells of each object
-)->float:              # Whatever the order; each color being any one of the nine
-    "Probability that exactly these objects are drawn, none of them dropped."
+    objects:frozenset, # The cells of each object, of any color
+)->float:
+    "Probability that exactly these objects are drawn, in any order, none of them dropped."
     passed = {0: 1/MAX_OBJECTS}  # taken cells -> probability that drawing passes through them
     for _ in objects:
         after = Counter()

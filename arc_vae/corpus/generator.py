@@ -26,10 +26,8 @@ OUTSIDE = 100  # an offset that leaves the grid from every anchor, and with the 
 NEIGHBORS = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)])
 
 # %% ../../nbs/corpus/00_generator.ipynb #padded-cells
-def padded_cells(
-    picture:np.ndarray, # A small drawing, (height, width), nonzero where the shape is
-)->np.ndarray:          # Offsets from its top left corner, int8 (15, 2), padded with `OUTSIDE`
-    "The cells of a drawing as a list of fixed length."
+def padded_cells(picture:np.ndarray)->np.ndarray:
+    "The cells of a small drawing as offsets from its top left corner, int8 (15, 2), padded with `OUTSIDE`."
     cells = np.full((MAX_SIZE, 2), OUTSIDE, np.int8)
     offsets = np.argwhere(picture)
     cells[:len(offsets)] = offsets
