@@ -2,7 +2,6 @@
 import ast
 import re
 import sys
-from importlib import import_module
 
 import nbformat
 from conftest import ROOT
@@ -39,23 +38,6 @@ def test_links_lead_somewhere(tmp_path):
     for path in NOTEBOOKS:
         told = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
         assert broken(path, "\n".join(told)) == [], path.name
-
-
-def exists(name):
-    "Whether a dotted name can be imported."
-    module, _, attribute = name.rpartition(".")
-    try: return hasattr(import_module(module), attribute) or bool(import_module(name))
-    except ImportError: return False
-
-
-def test_names_in_pages_exist():
-    notebooks = {str(path.relative_to(ROOT/"nbs").with_suffix("")) for path in NOTEBOOKS}
-    gone = set()
-    for path in PAGES:
-        text = path.read_text(encoding="utf-8")
-        gone |= {name for name in re.findall(r"\b(arc_vae(?:\.[a-z]\w*)+)", text) if not exists(name)}
-        gone |= {name for name in re.findall(r"`((?:\w+/)?\d\d\w?_\w+)`", text) if name not in notebooks}
-    assert gone == set()
 
 
 def test_the_first_page_lists_every_page():

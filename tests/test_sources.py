@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
+from importlib import import_module
 
 import nbformat
 import papermill
@@ -16,9 +17,9 @@ STORY = ("00_data", "01_model", "02_train", "03_evaluate", "04_latent_viz", "05_
 MODULE = re.compile(r"`([\w/]+)` \| `arc_vae\.([\w.]+)`|\*(\d\d_\w+)\*")
 # The limit today, which may only be tightened, and the goal
 AT_MOST = dict(
-    lines=(10_300, 9_000), nodes_a_line=(9.5, 9.5), nodes_a_line_of_the_densest=(13, 12),
-    long_cells=(48, 0), cells_of_several_names=(25, 0))
-AT_LEAST = dict(share_shown=(.8, .85), demos_to_exports=(2, 2))
+    lines=(10_050, 9_000), nodes_a_line=(9.5, 9.5), nodes_a_line_of_the_densest=(12.6, 12),
+    long_cells=(42, 0), cells_of_several_names=(10, 0))
+AT_LEAST = dict(share_shown=(.9, .85), demos_to_exports=(3, 1.5))
 
 
 def order_of_modules():
@@ -142,3 +143,20 @@ def test_benchmarks_import():
     code = "import gpu, pictures, quality, results, speed, time_to_quality"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT/"benchmarks")
     assert done.returncode == 0, done.stderr
+
+
+def exists(name):
+    "Whether a dotted name can be imported."
+    module, _, attribute = name.rpartition(".")
+    try: return hasattr(import_module(module), attribute) or bool(import_module(name))
+    except ImportError: return False
+
+
+def test_names_in_pages_exist():
+    notebooks = {str(path.relative_to(ROOT/"nbs").with_suffix("")) for path in NOTEBOOKS}
+    gone = set()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]:
+        text = path.read_text(encoding="utf-8")
+        gone |= {name for name in re.findall(r"\b(arc_vae(?:\.[a-z]\w*)+)", text) if not exists(name)}
+        gone |= {name for name in re.findall(r"`((?:\w+/)?\d\d\w?_\w+)`", text) if name not in notebooks}
+    assert gone == set()
