@@ -83,6 +83,8 @@ def point_colors(
     return color_of(attribute.values), [[hex_color(color_of(value)), text] for text, value in marks.items()]
 
 # %% ../../nbs/apps/05_atlas.ipynb #map-panel
+def _with_ones(z): return np.append(z, np.ones((len(z), 1)), 1)
+
 class MapPanel:
     "A map of an atlas by PCA, with a choice of coloring and a ring where the sliders are."
     def __init__(self,
@@ -91,8 +93,9 @@ class MapPanel:
     ):
         self.atlas, self.pick = atlas, pick
         points, explained = project(atlas.mu)
-        self.center = atlas.mu.mean(0)
-        self.axes = np.linalg.lstsq(atlas.mu - self.center, points, rcond=None)[0]  # projects any z
+        middle, span = (points.max(0) + points.min(0))/2, max(np.ptp(points, axis=0).max(), 1e-9)
+        points = ((points - middle)/span).astype(np.float32)
+        self.projection = np.linalg.lstsq(_with_ones(atlas.mu), points, rcond=None)[0]  # of any z
         share = f"{100*explained[:2].sum():.0f} %"
         self.view = MapView(points=points.tobytes(), caption=f"ring: the sliders; PCA, {share} of the variance")
         self.view.on_msg(self._on_message)
@@ -113,4 +116,4 @@ class MapPanel:
 
     def locate(self, z):
         "Move the ring to z, (D,)."
-        self.view.here = ((np.asarray(z) - self.center) @ self.axes).tolist()
+        self.view.here = (_with_ones(np.asarray(z)[None]) @ self.projection)[0].tolist()

@@ -70,13 +70,19 @@ def state_of(
 ORIENTATION = dict(MIRROR=MIRROR, FLIP=FLIP, QUARTER=QUARTER)  # The names in arc_vae.code.codebook
 
 def edit_cells(
-    o:Objects,             # Of one grid
-    object:int=None,       # 0 for the largest; None: all
-    down:int=0,            # Cells
-    right:int=0,           # Cells
-    by:int=0,              # Added to the color
-    orientation:str=None,  # A key of ORIENTATION
-)->Objects:
+    o:Objects,           # Of one grid
+    edit:Edit,
+    other:Objects=None,  # Of the grid that union adds
+)->Objects:              # None where the edit has no counterpart in cells
+    "Objects after an edit that is made to their cells."
+    if edit.operator == "drop": return o.keep(o.slot != edit.arguments["object"])
+    if edit.operator == "union":
+        above, below = paint(o, 1), paint(other, 1)
+        return find_objects(torch.where(above > 0, above, below), GRID*GRID)
+    is_broken = any(isinstance(value, float) for value in edit.arguments.values())
+    return None if is_broken else _change_cells(o, **edit.arguments)
+
+def _change_cells(o, object=None, down=0, right=0, by=0, orientation=None):
     "Objects turned about the center of the grid, then moved and recolored."
     chosen = torch.ones_like(o.slot) if object is None else (o.slot == object).long()
     from_center = 2*torch.stack([o.row, o.column], 1) - (GRID - 1)  # twice the distance, so that it is whole
@@ -88,24 +94,6 @@ def edit_cells(
 # %% ../../nbs/apps/04_edits.ipynb #apply-edit
 OPERATORS = dict(move=move, recolor=recolor, turn=turn, drop=drop, union=union)
 
-def _check(o, edit):
-    "ValueError where the objects of a code do not allow an edit."
-    slot = edit.arguments.get("object")
-    chosen = o.slot >= 0 if slot is None else o.slot == slot
-    if slot is not None and not chosen.any(): raise ValueError(f"object {slot}: it is not there")
-    colors = o.color[chosen] + edit.arguments.get("by", 0)
-    if ((colors < 1) | (colors >= N_COLORS)).any(): raise ValueError("there is no color further that way")
-
-def _apply_to_cells(o, edit, vae):
-    "Objects after the same edit; None where it has no counterpart in cells."
-    arguments = edit.arguments
-    if edit.operator == "drop": return o.keep(o.slot != arguments["object"])
-    if edit.operator == "union":
-        below, above = paint(vae.decode_objects(torch.tensor([arguments["other"]])), 1), paint(o, 1)
-        return find_objects(torch.where(above > 0, above, below), GRID*GRID)
-    is_broken = any(isinstance(value, float) for value in arguments.values())  # a move by part of a cell
-    return None if is_broken else edit_cells(o, **arguments)
-
 def apply_edit(
     vae,                 # A VAE with an object code
     state:LatentState,
@@ -113,13 +101,18 @@ def apply_edit(
 )->LatentState:
     "The state after an edit; ValueError where the grid does not allow it."
     z, arguments = torch.tensor([state.z]), dict(edit.arguments)
-    shown = vae.decode_objects(z)
-    _check(shown, edit)
-    if "other" in arguments: arguments["other"] = torch.tensor([arguments["other"]])
+    o, slot, other = vae.decode_objects(z), arguments.get("object"), None
+    chosen = o.slot >= 0 if slot is None else o.slot == slot
+    if slot is not None and not chosen.any(): raise ValueError(f"object {slot}: it is not there")
+    colors = o.color[chosen] + arguments.get("by", 0)
+    if ((colors < 1) | (colors >= N_COLORS)).any(): raise ValueError("there is no color further that way")
     if "orientation" in arguments: arguments["orientation"] = ORIENTATION[arguments["orientation"]]
+    if "other" in arguments:
+        arguments["other"] = torch.tensor([arguments["other"]])
+        other = vae.decode_objects(arguments["other"])
     after = OPERATORS[edit.operator](vae, z, **arguments)
     if torch.equal(after, z): return state
-    return state.then(after, edit, cells=_apply_to_cells(state.cells or shown, edit, vae))
+    return state.then(after, edit, cells=edit_cells(state.cells or o, edit, other))
 
 # %% ../../nbs/apps/04_edits.ipynb #python-of
 def python_of(

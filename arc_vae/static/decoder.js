@@ -143,7 +143,5 @@ export function makeDecoder(data) {
     })) };
   }
 
-  function placeOf(slot, entry) { return place[slot*entries + entry]; }
-
-  return { decode, placeOf };
+  return { decode, placeOf: (slot, entry) => place[slot*entries + entry] };
 }

@@ -23,14 +23,12 @@ export function drawGrid(pen, grid, palette, side, gap = 0) {
   }));
 }
 
-function strokeTwice(pen, path, dash = []) { // black around white is seen on every color
-  pen.setLineDash(dash);
+function strokeTwice(pen, path) { // black around white is seen on every color
   for (const [width, color] of [[4, "#000"], [2, "#fff"]]) {
     pen.lineWidth = width;
     pen.strokeStyle = color;
     pen.stroke(path);
   }
-  pen.setLineDash([]);
 }
 
 function boxes(cells, inset) { // one around each cell
@@ -39,7 +37,7 @@ function boxes(cells, inset) { // one around each cell
   return path;
 }
 
-function outline(cells, down = 0, right = 0) { // the border around cells, each [row, column]
+function outline(cells, down, right) { // the border around cells, each [row, column]
   const path = new Path2D(), has = new Set(cells.map(cell => cell.join()));
   for (const [row, column] of cells) {
     const top = (row + down)*SIDE, left = (column + right)*SIDE, bottom = top + SIDE, end = left + SIDE;
@@ -95,10 +93,8 @@ export function renderGrid({ model, el }) {
     const object = selected();
     drawGrid(pen, model.get("grid"), model.get("palette"), SIDE, 1);
     strokeTwice(pen, boxes(differing(), 3));
-    if (drag) {
-      strokeTwice(pen, outline(drag.cells), [3, 3]);
-      strokeTwice(pen, outline(drag.cells, drag.down, drag.right));
-    } else if (object) strokeTwice(pen, outline(object.cells));
+    if (drag) strokeTwice(pen, outline(drag.cells, drag.down, drag.right));
+    else if (object) strokeTwice(pen, outline(object.cells, 0, 0));
     if (cursor.shown && !drag) strokeTwice(pen, boxes([[cursor.row, cursor.column]], 1));
     if (movable) markColor(object ? object.color : -1, !object);
     else if (editable) markColor(model.get("color"), false);

@@ -10,15 +10,8 @@ function bytesOf(model, name) {
   return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 }
 
-function fitToMap(points) { // returns the function from coordinates to pixels of the whole map
-  const low = [Infinity, Infinity], high = [-Infinity, -Infinity];
-  points.forEach((v, i) => {
-    low[i%2] = Math.min(low[i%2], v);
-    high[i%2] = Math.max(high[i%2], v);
-  });
-  const scale = (MAP - 2*MARGIN)/Math.max(high[0] - low[0], high[1] - low[1], 1e-9);
-  const pad = [0, 1].map(k => (MAP - scale*(high[k] - low[k]))/2);
-  return (x, y) => [pad[0] + (x - low[0])*scale, MAP - pad[1] - (y - low[1])*scale];
+function toPixel(x, y) { // from coordinates between -½ and ½
+  return [MAP/2 + x*(MAP - 2*MARGIN), MAP/2 - y*(MAP - 2*MARGIN)];
 }
 
 function appendTip(model, el) { // returns the function that shows the model's tip
@@ -40,7 +33,7 @@ export function renderMap({ model, el }) {
   const caption = append(el, "div", { className: "arc-caption" });
   const legend = append(el, "div", { className: "arc-legend" }), showTip = appendTip(model, el);
   const pen = canvas.getContext("2d"), cloud = appendCanvas(document.createElement("div"), MAP);
-  let points, toPixel, near = -1, asked = -1, rest = 0;
+  let points, near = -1, asked = -1, rest = 0;
   el.classList.add("arc-view");
   el.style.maxWidth = `${MAP}px`;
   canvas.style.cursor = "crosshair";
@@ -55,7 +48,6 @@ export function renderMap({ model, el }) {
 
   function setPoints() {
     points = new Float32Array(bytesOf(model, "points"));
-    toPixel = fitToMap(points);
     near = -1;
     drawCloud();
   }

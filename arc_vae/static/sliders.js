@@ -24,9 +24,6 @@ function makeRow(model, row) {
 }
 
 function showTicks(ticks, marks, low, high) {
-  const key = JSON.stringify([marks, low, high]);
-  if (ticks.dataset.key === key) return;
-  ticks.dataset.key = key;
   ticks.replaceChildren(...marks.map(([value, text, color]) => {
     const tick = document.createElement("i");
     tick.style.left = leftOf((value - low)/(high - low));
