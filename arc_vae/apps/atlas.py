@@ -18,7 +18,7 @@ from ..corpus.generator import make_grids
 from ..corpus.objects import count_objects
 from ..model import gaussian_kl
 from ..report.latent_map import Attribute, colormap_for, grid_attributes, project
-from .views import MapView, hex_color, in_a_column
+from .views import MapView, in_a_column
 
 # %% ../../nbs/apps/05_atlas.ipynb #atlas
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Atlas:
 
     def facts(self, i):
         "A line about a grid."
-        n, cells = int(count_objects(torch.from_numpy(self.x[i:i + 1]))), int((self.x[i] > 0).sum())
+        n = int(count_objects(torch.from_numpy(self.x[i:i + 1])))
+        cells = int((self.x[i] > 0).sum())
         wrong = int(self.attributes["wrong cells"].values[i])
         return f"{self.name(i)}: {n} object{'s'*(n != 1)}, {cells} colored cells, {wrong} decoded wrong"
 
@@ -77,10 +78,15 @@ def point_colors(
 )->tuple:                  # RGB, uint8 (N, 3); legend as [CSS color, text]
     "Colors of points on the map."
     cmap, norm, occurring = colormap_for(attribute.values, attribute.names, name)
-    def color_of(values): return (np.array(cmap(norm(values)))[..., :3]*255).round().astype(np.uint8)
-    if attribute.names is None: marks = {f"{value:.2g}": value for value in np.linspace(0, norm.vmax, 5)}
-    else: marks = {attribute.names[value]: value for value in occurring}
-    return color_of(attribute.values), [[hex_color(color_of(value)), text] for text, value in marks.items()]
+    def color_of(values):
+        return (np.array(cmap(norm(values)))[..., :3]*255).round().astype(np.uint8)
+
+    if attribute.names is None:
+        marks = {f"{value:.2g}": value for value in np.linspace(0, norm.vmax, 5)}
+    else:
+        marks = {attribute.names[value]: value for value in occurring}
+    legend = [["#" + bytes(color_of(value)).hex(), text] for text, value in marks.items()]
+    return color_of(attribute.values), legend
 
 # %% ../../nbs/apps/05_atlas.ipynb #map-panel
 def _with_ones(z): return np.append(z, np.ones((len(z), 1)), 1)
@@ -93,8 +99,9 @@ class MapPanel:
     ):
         self.atlas, self.pick = atlas, pick
         points, explained = project(atlas.mu)
-        middle, span = (points.max(0) + points.min(0))/2, max(np.ptp(points, axis=0).max(), 1e-9)
-        points = ((points - middle)/span).astype(np.float32)
+        low, high = points.min(0), points.max(0)
+        span = max((high - low).max(), 1e-9)
+        points = ((points - (low + high)/2)/span).astype(np.float32)
         self.projection = np.linalg.lstsq(_with_ones(atlas.mu), points, rcond=None)[0]  # of any z
         share = f"{100*explained[:2].sum():.0f} %"
         self.view = MapView(points=points.tobytes(), caption=f"ring: the sliders; PCA, {share} of the variance")

@@ -109,7 +109,7 @@ class Explorer:
         self.board = GridView(editable=True, caption="draw here")
         row = dict(index=0, name="A to B", group="", title="from A to B", kl=1., low=0., high=1.)
         self.line = Sliders(rows=[row], z=[0.])
-        self.line.observe(lambda change: self.go(state_of(torch.lerp(*self.ends, change.new[0])), soon=True), "z")
+        self.line.observe(self._on_line, "z")
         self.python = w.Textarea(description="Python", layout=dict(width="100%", height="130px", margin="0"))
         self.python.style.description_width = "auto"
         self.message = w.Label(layout=dict(margin="0"))
@@ -144,6 +144,10 @@ class Explorer:
             align_items="flex-start", grid_gap="12px 16px")
         top = in_a_row(random_grid, random_prior, undo, reset, self.message)
         return w.VBox([top, page], layout=dict(grid_gap="8px", overflow="visible"))
+
+    def _on_line(self, change):
+        z = torch.lerp(*self.ends, change.new[0])
+        self.go(state_of(z), soon=True)
 
     def _on_view(self, _, message, buffers):
         details = dict(message)
@@ -253,7 +257,8 @@ class Explorer:
 
     def random_grid(self): self.go_to_grid(int(torch.randint(len(self.atlas), (1,), generator=self.random)))
 
-    def _state_of_grid(self, i): return state_of(self.atlas.mu[i], self.atlas.x[i], self.atlas.name(i))
+    def _state_of_grid(self, i):
+        return state_of(self.atlas.mu[i], self.atlas.x[i], self.atlas.name(i))
 
     def go_to_grid(self, i:int): self.move(self._state_of_grid(i))
 
