@@ -77,7 +77,7 @@ def point_colors(
     name:str,              # Its name
 )->tuple:                  # RGB, uint8 (N, 3); legend as [CSS color, text]
     "Colors of points on the map."
-    cmap, norm, occurring = colormap_for(attribute.values, attribute.names, name)
+    cmap, norm, occurring = colormap_for(attribute, name)
     def color_of(values):
         return (np.array(cmap(norm(values)))[..., :3]*255).round().astype(np.uint8)
 
