@@ -102,10 +102,8 @@ def test_the_explorer_opens_on_this_python_and_hands_options_to_jupyter(tmp_path
     finally:
         os.environ.clear()
         os.environ.update(before)
-    with open(tmp_path/"log", "wb") as log, pytest.raises(RunError, match="did not start"):
-        with lab_server(tmp_path, log=log, options=("--version",)): pass
-    said = (tmp_path/"log").read_text(encoding="utf-8")
-    assert said.strip().replace(".", "").isdigit(), said
+    with pytest.raises(RunError, match="did not start"):
+        with lab_server(tmp_path, ("--version",)): pass
 
 
 # Words on the command line

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from click.testing import CliRunner
 from conftest import BIN, ROOT, command, contents
 from wandb_records import read_runs
 
 import arc_vae
-from arc_vae.apps.cli import main
 from arc_vae.train import small_run
 
 STAGES = ("02_train", "03_evaluate", "04_latent_viz", "05_sample")
@@ -289,24 +287,6 @@ def test_a_sweep_goes_to_a_cluster_and_comes_back(tmp_path):
     done = command("arc-vae", *SWEEP, "0.5", "--cluster", "slurm", cwd=tmp_path)
     assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("Error: "), done.stdout
     assert "Traceback" not in done.stdout, done.stdout
-
-
-def test_a_sweep_takes_any_setting(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    trained = []
-
-    def train(trainings):
-        trained.append({name: (cfg.latent_dim, cfg.lr) for name, cfg in trainings.items()})
-        return ()
-
-    monkeypatch.setattr("arc_vae.apps.sweep.run_serial", train)  # the plan is what matters here
-    words = ["sweep", "--preset", "tiny", "--run", "s", "--set", "n_corpus=50", "--betas", "2"]
-    CliRunner().invoke(main, [*words, "--over", "latent_dim=8,10", "--over", "lr=0.001,0.01"])
-    assert trained == [{"s-latent_dim8-lr0.001-beta2-seed0": (8, .001)}]
-    for more, reason in {("latent_dim=8,0",): "latent_dim", ("seed=1,2",): "seed: the sweep sets it"}.items():
-        done = CliRunner().invoke(main, [*words, "--over", *more])
-        assert done.exit_code == 1 and reason in done.output, done.output
-    assert len(trained) == 1, "nothing was trained"
 
 
 # Weights & Biases

@@ -56,7 +56,7 @@ def changes_from(
 )->dict:           # field -> value, text
     "Settings as they were typed; RunError where one is not of that form."
     for word in words:
-        if "=" not in word: raise RunError(f"--set: expected field=value, found {word!r}")
+        if "=" not in word: raise RunError(f"expected field=value, found {word!r}")
     return dict(word.split("=", 1) for word in words)
 
 # %% ../../nbs/apps/08_cli.ipynb #config-from
@@ -81,7 +81,7 @@ def parse_numbers(
     kind,           # int or float
     option:str,     # Named in the error
 )->list:            # The numbers
-    "Comma-separated numbers, none below zero; RunError where one is not."
+    "Comma-separated numbers of at least 0; RunError where one is not."
     try: numbers = [kind(word) for word in text.split(",")]
     except ValueError: numbers = []
     if numbers and all(0 <= number < float("inf") for number in numbers): return numbers
@@ -200,28 +200,24 @@ def one(name, settings):
 @_settings
 @click.option("--betas", default="0.25,0.5,1,2,4", show_default=True, help="Final weights of the rate.")
 @click.option("--seeds", default="0", show_default=True, help="One training for each, on the same corpus.")
-@click.option("--over", multiple=True, metavar="FIELD=V1,V2,...", help="A sweep for each value; repeatable.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1),
               help="Runs at a time; each gets a GPU of its own, or its share of the cores.")
 @click.option("--cluster", type=click.Choice(["slurm", "local"]),
               help="Submit the runs as jobs with submitit; local tries it out on this machine.")
 @click.option("--slurm", multiple=True, metavar="OPTION=VALUE",
               help="For the cluster: partition, time (minutes), mem_gb, gpus_per_node, ...; repeatable.")
-def sweep(preset, corpus, name, settings, betas, seeds, over, jobs, cluster, slurm):
-    "Train and evaluate over β, seeds and any setting, one run each; the same command goes on where it was stopped."
-    from arc_vae.apps.sweep import combinations, run_sweep, sweep_plan
+def sweep(preset, corpus, name, settings, betas, seeds, jobs, cluster, slurm):
+    "Train and evaluate over β and seeds, one run each; the same command goes on where it was stopped."
+    from arc_vae.apps.sweep import run_sweep, sweep_plan
     folder, cfg = run_path(name, "sweep"), config_from(preset, corpus, settings)
-    betas, seeds = parse_numbers(betas, float, "--betas"), parse_numbers(seeds, int, "--seeds")
     if (folder/"config.json").exists(): raise RunError(f"outputs/{folder.name} holds a run; choose another --run")
     check_choices(cfg)
+    betas, seeds = parse_numbers(betas, float, "--betas"), parse_numbers(seeds, int, "--seeds")
     changes = changes_from(settings) | ({"corpus": cfg.corpus} if cfg.corpus else {})
-    sweeps = {run_path(folder.name + suffix).name: changes | more for suffix, more in combinations(over).items()}
-    # what cannot be is said before a corpus is made
-    for each, settings in sweeps.items(): sweep_plan(each, betas, seeds, preset, **settings)
+    plan = sweep_plan(folder.name, betas, seeds, preset, **changes)
     os.environ.setdefault("WANDB_RUN_GROUP", folder.name)  # one group of runs, there as here
     os.environ.setdefault("WANDB_TAGS", f"sweep,{preset}")
-    for each, settings in sweeps.items():
-        run_sweep(each, preset, settings, betas, seeds, jobs, cluster, changes_from(slurm))
+    run_sweep(folder.name, plan, jobs, cluster, changes_from(slurm))
 
 # %% ../../nbs/apps/08_cli.ipynb #runs
 def _row(path):
@@ -283,10 +279,9 @@ def _run_or_checkpoint(source):
 @click.argument("source", default="", metavar="[RUN|CHECKPOINT]")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
 @click.option("--run", "name", default="", help="The same as RUN.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Where JupyterLab listens.  [default: any free port]")
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 @click.option("--html", metavar="FILE", help="Write one page that needs no Python instead, and open nothing.")
-def explore(source, options, name, port, no_browser, html):
+def explore(source, options, name, no_browser, html):
     """Open the explorer of a run or of a checkpoint: objects to drag, sliders, a map, a board to draw on.
 
     \b
@@ -294,7 +289,7 @@ def explore(source, options, name, port, no_browser, html):
     arc-vae explore benchmarks/results/default-seed0.pth
     arc-vae explore default-seed0 --html outputs/default-seed0/explorer.html
 
-    Any further option is JupyterLab's, such as --ip=0.0.0.0.
+    Any further option is JupyterLab's, such as --port=8890 or --ip=0.0.0.0.
     """
     if source.startswith("-"): source, options = "", (source, *options)
     source = _run_or_checkpoint(source or name)
@@ -303,7 +298,7 @@ def explore(source, options, name, port, no_browser, html):
         path = write_page(source, Path(html))
         return click.echo(f"{html}: {path.stat().st_size/1e3:,.0f} kB, opened by any browser")
     from arc_vae.apps.run import explorer_notebook, open_lab
-    open_lab(explorer_notebook(source), port, not no_browser, options)
+    open_lab(explorer_notebook(source), not no_browser, options)
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus
 def _describe(path):

@@ -8,7 +8,7 @@ __all__ = ['NOTEBOOKS', 'KERNEL_ENVIRONMENT', 'STAGES', 'run_path', 'existing_ru
            'check_choices', 'new_run', 'train_stage', 'explorer_notebook', 'lab_server', 'run_cells', 'open_lab']
 
 # %% ../../nbs/apps/00_run.ipynb #imports
-import json, os, re, secrets, signal, socket, subprocess, sys, tempfile, time, urllib.request, webbrowser
+import json, os, re, secrets, signal, subprocess, sys, tempfile, time, urllib.request, webbrowser
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,20 +21,16 @@ from ..infra.logging import STATUS, log, quiet
 from ..infra.runs import RunError, check_unused, handle_signals
 
 # %% ../../nbs/apps/00_run.ipynb #notebooks
-def _notebooks():
-    "nbs/ of a checkout, else the notebooks that were installed with the package."
-    package = Path(arc_vae.__file__).resolve().parent
-    checkout = package.parent/"nbs"
-    return checkout if (checkout/"02_train.ipynb").exists() else package/"notebooks"
-
-NOTEBOOKS = _notebooks()  # 02 to 05
+# 02 to 05: nbs/ of a checkout, else what was installed with the package
+NOTEBOOKS = Path(arc_vae.__file__).resolve().parents[1]/"nbs"
+if not (NOTEBOOKS/"02_train.ipynb").exists(): NOTEBOOKS = Path(arc_vae.__file__).resolve().parent/"notebooks"
 
 # %% ../../nbs/apps/00_run.ipynb #run-path
 def run_path(
-    name:str,         # The run's name; empty makes one of date, time and preset
+    name:str,         # The run's name, or outputs/NAME/ as Tab completes it; empty makes one of date, time and preset
     preset:str="run", # For the name that is made
 )->Path:              # outputs/<name>, absolute
-    "The folder of a run, also from a path such as outputs/a/ that Tab completes; RunError for an impossible name."
+    "The folder of a run; RunError for a name that cannot be one."
     given, outputs = Path(name), Path("outputs").resolve()
     if name: name = given.resolve().name if given.resolve().parent == outputs else str(given)
     name = name or f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
@@ -155,14 +151,14 @@ def atomic_notebook_io(
 def raise_cli_error(
     error:Exception,  # From papermill
     notebook:str,     # The notebook that it was executing
-    target:Path,      # The notebook as executed so far
+    executed:Path,    # The notebook as executed so far
 ):
     "RunError in a line or two for a cell that failed and for a kernel that died; any other error is a bug and stays."
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     if isinstance(error, PapermillExecutionError):
         message = error.evalue or error.ename
-        raise RunError(f"{message}\n(the traceback is in {os.path.relpath(target)})") from None
+        raise RunError(f"{message}\n(the traceback is in {os.path.relpath(executed)})") from None
     if isinstance(error, DeadKernelError) or "Kernel died" in str(error):  # before its first answer: a RuntimeError
         raise RunError(f"{notebook}: the kernel died; memory may have run out") from None
     raise error
@@ -223,9 +219,7 @@ def execute(
         sys.exit(128 + received[0])
 
 # %% ../../nbs/apps/00_run.ipynb #check-choices
-def check_choices(
-    cfg,  # TrainConfig
-):
+def check_choices(cfg):
     "ConfigError for a device that is not there and for an unknown mode of W&B, before anything is written."
     from arc_vae.infra.runs import pick_device
     from arc_vae.infra.tracking import check_mode
@@ -237,7 +231,7 @@ def new_run(
     cfg,         # TrainConfig
     name:str="", # Of the run
 )->Path:         # A folder without a run
-    "A run folder for settings, or the reason why not, before any kernel starts."
+    "A free run folder for settings, or the reason why not, before any kernel starts."
     from arc_vae.training.settings import open_corpus
     path = run_path(name, cfg.preset)
     check_unused(Path("outputs", path.name))
@@ -276,7 +270,7 @@ def explorer_notebook(
     text = nbformat.writes(new_notebook(cells=cells, metadata=dict(kernelspec=kernel)))
     return write_atomic(path, lambda f: f.write(text.encode()))
 
-# %% ../../nbs/apps/00_run.ipynb #retry
+# %% ../../nbs/apps/00_run.ipynb #lab-server
 def _retry(call, errors, message, alive=lambda: True, seconds=60):
     "What a call returns once it does not fail any more; RunError where that does not happen."
     end = time.monotonic() + seconds
@@ -286,33 +280,23 @@ def _retry(call, errors, message, alive=lambda: True, seconds=60):
             if not alive() or time.monotonic() > end: raise RunError(message) from None
         time.sleep(.1)
 
-def _free_port():
-    "A port that nobody listens at."
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-# %% ../../nbs/apps/00_run.ipynb #lab-server
 @contextmanager
 def lab_server(
     folder:Path,      # What it serves
-    port:int=None,    # Where; any that is free
-    log=None,         # File for what it logs; nowhere
-    env:dict=None,    # Its environment; that of this process
     options:tuple=(), # Further words of its command line
+    env:dict=None,    # Its environment; that of this process
 ):                    # The process, its address and its token
-    "A JupyterLab server for this machine only that ends with the block; RunError where it does not start."
-    port, token = port or _free_port(), secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
-               "--allow-root", *options]  # in a container one is root, and Jupyter would refuse
-    server = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log or subprocess.DEVNULL,
-                              stderr=subprocess.STDOUT)
-    address, status = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/api/status?token={token}"
+    "A JupyterLab server that ends with the block; RunError where it does not start."
+    from jupyter_server.serverapp import list_running_servers
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--IdentityProvider.token={token}",
+               f"--ServerApp.root_dir={folder}", "--allow-root", *options]  # in a container one is root
+    server = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
     try:
-        _retry(lambda: urllib.request.urlopen(status, timeout=5).close(), OSError,
-               f"JupyterLab did not start at port {port}; another one: --port", lambda: server.poll() is None)
-        yield server, address, token
+        info = _retry(lambda: next(info for info in list_running_servers() if info["pid"] == server.pid), StopIteration,
+                      "JupyterLab did not start; is its port taken?", lambda: server.poll() is None)
+        yield server, f"http://127.0.0.1:{info['port']}{info['base_url']}", token
     finally:
         server.terminate()
         try: server.wait(20)
@@ -325,7 +309,7 @@ def _kernel_client(address, token, path):
     from jupyter_core.paths import jupyter_runtime_dir
     wanted = dict(path=path, name=path, type="notebook", kernel=dict(name="python3"))
     headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{address}/api/sessions", as_json(wanted).encode(), headers)
+    request = urllib.request.Request(f"{address}api/sessions", as_json(wanted).encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as answer: kernel = json.load(answer)["kernel"]["id"]
     client = BlockingKernelClient(connection_file=os.path.join(jupyter_runtime_dir(), f"kernel-{kernel}.json"))
     client.load_connection_file()
@@ -361,18 +345,16 @@ def run_cells(
 
 # %% ../../nbs/apps/00_run.ipynb #open-lab
 def open_lab(
-    notebook:Path,
-    port:int=None,        # Where the server listens; any that is free
-    browser:bool=True,    # Open the notebook in a browser
-    options:tuple=(),     # Further words of JupyterLab's command line
+    notebook:Path,     # What is opened
+    browser:bool=True, # In a browser, too
+    options:tuple=(),  # Further words of JupyterLab's command line
 ):
-    "Serve a notebook with its cells run until somebody stops the server; RunError where it does not start."
+    "Serve a notebook with its cells run until somebody stops the server."
     log.info("starting JupyterLab and the explorer: some seconds")
-    with (socket_dir() as folder,
-          lab_server(notebook.parent, port, env=os.environ | own_kernel(folder), options=options) as started):
+    with socket_dir() as folder, lab_server(notebook.parent, options, os.environ | own_kernel(folder)) as started:
         server, address, token = started
         run_cells(notebook, address, token)
-        link = f"{address}/doc/tree/{notebook.name}?token={token}"
+        link = f"{address}doc/tree/{notebook.name}?token={token}"
         log.info(f"{link}\nCtrl-C ends it")
         if browser: webbrowser.open(link)
         with handle_signals(lambda number, frame: server.terminate()): server.wait()
