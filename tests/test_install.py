@@ -97,9 +97,8 @@ def test_alone_it_imports_and_says_what_commands_need(built, tmp_path):
     programs = environment(tmp_path/"bare", built[1])
     code = "import arc_vae; print(arc_vae.__file__, arc_vae.VAE); from arc_vae import *; arc_vae.GridEncoder"
     rc, output = run_program(programs/"python", "-c", code, cwd=tmp_path)
-    assert rc == 1 and str(programs.parent) in output.splitlines()[0], output
-    assert output.splitlines()[-1] == ("ImportError: arc_vae.GridEncoder: the package sklearn is missing: "
-                                       "pip install 'arc_vae[run]' brings it")
+    assert rc == 1 and f"{programs.parent}/lib" in output, output
+    assert "ImportError: arc_vae.GridEncoder: the package sklearn is missing: pip install 'arc_vae[run]'" in output
     rc, output = run_program(programs/"arc-vae", "--help", cwd=tmp_path)
     assert (rc, output) == (1, "arc-vae: the package click is missing: pip install 'arc_vae[run]' brings it\n")
 
