@@ -31,7 +31,7 @@ def split_80_10_10(
     tenth = n//10
     return dict(train=items[order[2*tenth:]], val=items[order[:tenth]], test=items[order[tenth:2*tenth]])
 
-# %% ../../nbs/corpus/03_formats.ipynb #read-splits
+# %% ../../nbs/corpus/03_formats.ipynb #check-members
 def _check_array(where, array, expected, dtype, tail):
     "DatasetError where an array is not of this dtype, of three dimensions and of these last lengths."
     fits = array.dtype == dtype and array.ndim == 3 and array.shape[-len(tail):] == tail
@@ -52,6 +52,7 @@ def _check_factors(where, factors, n):
     _check_array(where, factors, "int8 (N, any, 7)", "int8", (7,))
     if len(factors) != n: raise DatasetError(f"{where}: expected {n:,} rows, as many as grids, found {len(factors):,}")
 
+# %% ../../nbs/corpus/03_formats.ipynb #read-splits
 def _read_splits(path):
     "split -> grids, split -> factors, and a sentence for each member that was left alone."
     members = read_npz(path, lambda name, shape, dtype: name.removesuffix("_factors") in SPLITS)
@@ -159,7 +160,7 @@ def split_of(
     splits = {_SPLIT_OF.get(word) for word in re.split(r"[\W_]+", name.lower())} - {None}
     return splits.pop() if len(splits) == 1 else None
 
-# %% ../../nbs/corpus/03_formats.ipynb #read-any
+# %% ../../nbs/corpus/03_formats.ipynb #read-tasks
 def _find_grids(content):
     "Every list of rows of whole numbers in parsed JSON, however deep, in order."
     if isinstance(content, dict): content = list(content.values())
@@ -188,6 +189,7 @@ def _read_tasks(path):
     if n_large: log.info(f"{path}: {n_large:,} grids are larger than {GRID}x{GRID} and were left out")
     return tasks
 
+# %% ../../nbs/corpus/03_formats.ipynb #read-arrays
 def _may_be_grids(name, shape, dtype):
     "Whether a member holds numbers in rows and columns, by its header."
     return dtype.kind in "biuf" and 2 <= len(shape) <= 4 and min(shape) > 0 and max(shape[-2:]) <= GRID
@@ -206,6 +208,7 @@ def _read_arrays(path):
     if rest: log.info(f"{path}: {rest} left alone")
     return chosen
 
+# %% ../../nbs/corpus/03_formats.ipynb #as-bytes
 def _read_any(path):
     "Name -> grids as they are in a file: an array, or a list of lists of rows."
     if path.is_dir() or path.suffix == ".json": return _read_tasks(path)
@@ -216,7 +219,6 @@ def _read_any(path):
     found = path.suffix or "no ending"
     raise DatasetError(f"{path}: expected .npz, .npy, .json or a folder of .json, found {found}")
 
-# %% ../../nbs/corpus/03_formats.ipynb #read-grids
 def _as_bytes(where, content):
     "uint8 (N, 16, 16) of an array or of lists; what an array becomes is logged."
     if isinstance(content, list):
@@ -228,6 +230,7 @@ def _as_bytes(where, content):
         log.info(f"{where}: {content.dtype} {content.shape} read as uint8 {grids.shape}")
     return torch.from_numpy(grids)
 
+# %% ../../nbs/corpus/03_formats.ipynb #read-grids
 def read_grids(
     path,        # An .npz or .npy with numbers, a .json with tasks of ARC, or a folder of those
 )->dict:         # Name -> uint8 (N, 16, 16): the arrays or tasks by their names

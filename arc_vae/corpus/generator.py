@@ -43,25 +43,21 @@ def grow_blobs(
     side = 2*MAX_SIZE + 1
     middle = side*side//2
     steps = NEIGHBORS @ (side, 1)
-    blob = np.full((n, MAX_SIZE), middle)
-    count = np.ones(n, int)
+    blob, count = np.full((n, MAX_SIZE), middle), np.ones(n, int)
     touch = np.zeros((n, side*side), np.int8)
     touch[:, middle] = -9  # a blob cell gains at most 8 neighbors, so it stays negative
     touch[:, middle + steps] = 1
-    growing = np.flatnonzero(count < sizes)  # which blobs have not reached their size
-    while len(growing):
+    while len(growing := np.flatnonzero(count < sizes)):
         # a random neighbor of a random blob cell: a cell that touches k blob cells comes up in proportion to k
         cell = blob[growing, rng.integers(count[growing])]
         pick = cell + steps[rng.integers(8, size=len(growing))]
         # kept with probability (k + 1)/9, so in proportion to k(k + 1); touch is negative on the blob itself
         keep = rng.integers(9, size=len(growing)) <= touch[growing, pick]
-        rows = growing[keep]
-        new = pick[keep]
+        rows, new = growing[keep], pick[keep]
         blob[rows, count[rows]] = new
         count[rows] += 1
         touch[rows, new] = -9
         touch[rows, new + steps[:, None]] += 1
-        growing = growing[count[growing] < sizes[growing]]
     # (2, 15, N): numpy works along the last axis, so that is the long one
     cells = np.stack(np.divmod(blob.T.astype(np.int16), side)).astype(np.int8)
     cells -= cells.min(1, keepdims=True)  # unused slots repeat the first cell and do not move the box
@@ -165,13 +161,9 @@ def place_shapes(
         flat = at[0].astype(int)*GRID + at[1]
         size = inside.sum(0)
         fits = ~grids[rows[waiting], flat].any(0) & (size >= MIN_SIZE)
-        done = waiting[fits]
-        at = at[..., fits]
+        done, at = waiting[fits], at[..., fits]
         grids[rows[done], flat[:, fits]] = color[done]
-        # what is visible: repeated cells do not change the box
-        top_left = at.min(1)
-        extent = np.ptp(at, 1) + 1
-        boxes[done] = np.stack([size[fits], *top_left, *extent], -1)
+        boxes[done] = np.stack([size[fits], *at.min(1), *np.ptp(at, 1) + 1], -1)
         waiting = waiting[~fits]
         if not len(waiting): break
     return boxes

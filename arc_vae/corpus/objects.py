@@ -100,9 +100,7 @@ class Objects:
     def shapes(self):
         "Each object as a picture, moved to the upper left corner, float32 (N, 16, 16)."
         picture = torch.zeros(len(self.grid), GRID, GRID, device=self.grid.device)
-        row = self.row - self.top[self.owner]
-        column = self.column - self.left[self.owner]
-        picture[self.owner, row, column] = 1
+        picture[self.owner, self.row - self.top[self.owner], self.column - self.left[self.owner]] = 1
         return picture
 
     def keep(self, which:Tensor, close_ranks:bool=True):
@@ -110,9 +108,8 @@ class Objects:
         if which.all(): return self
         grid = self.grid[which]
         slot = rank_in_grid(grid) if close_ranks else self.slot[which]
-        number = which.cumsum(0) - 1
         cell = which[self.owner]
-        owner = number[self.owner[cell]]
+        owner = (which.cumsum(0) - 1)[self.owner[cell]]
         return describe_objects(grid, slot, self.color[which], owner, self.row[cell], self.column[cell])
 
 # %% ../../nbs/corpus/01_objects.ipynb #describe-objects

@@ -42,7 +42,7 @@ def short_error(e):
 class DatasetError(ValueError):
     "A file that cannot be used; the message names file, member, what was expected and what was found."
 
-# %% ../../nbs/infra/00_files.ipynb #read-npz
+# %% ../../nbs/infra/00_files.ipynb #read-member
 MAX_BYTES = 3 << 30  # All members of a file together may unpack to no more: ten million grids with their factors
 
 def _members(zf):
@@ -71,6 +71,7 @@ def _read_member(f, size, wanted, name):
     f.read(1)  # zipfile compares the checksum only when it reaches the end
     return array
 
+# %% ../../nbs/infra/00_files.ipynb #read-npz
 def read_npz(
     path,                                    # An .npz
     wanted=lambda name, shape, dtype: True,  # Whether to read a member, by what its header says
