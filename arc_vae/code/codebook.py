@@ -158,18 +158,23 @@ def fit_bases(
     x, even = orient(frames[first], parity[first], upright[first])
     n = x.new_zeros(len(x)).index_add(0, kind, count.float())
     start = torch.topk(n*(1 + .2*x.sum(1)), min(size, len(n))).indices  # frequent shapes, and large ones
-    base, base_even, prob = x[start]*.9 + .02, even[start], n[start]/n.sum()
+    base = x[start]*.9 + .02
+    base_even = even[start]
+    prob = n[start]/n.sum()
     for i in range(rounds):
         rate_cost = weight*prob.clamp(min=1e-9).log()
         cost = distortions(x, torch.logit(base, 3e-4)) - rate_cost
         least, choice = cost.masked_fill(even[:, None] != base_even, torch.inf).min(1)
         mass = torch.zeros_like(prob).index_add(0, choice, n)
         total = torch.zeros_like(base).index_add(0, choice, x*n[:, None])
-        base, prob = total/mass.clamp(min=1)[:, None], mass/mass.sum()
+        base = total/mass.clamp(min=1)[:, None]
+        prob = mass/mass.sum()
         unused = (mass < 1).nonzero()[:, 0]
         if len(unused) and i < rounds - 3:
             worst = torch.topk(least*n, len(unused)).indices
-            base[unused], base_even[unused], prob[unused] = x[worst]*.9 + .02, even[worst], n[worst]/n.sum()/2
+            base[unused] = x[worst]*.9 + .02
+            base_even[unused] = even[worst]
+            prob[unused] = n[worst]/n.sum()/2
     more = size - len(prob)  # a corpus of fewer shapes leaves bases empty
     return F.pad(base, (0, 0, 0, more), value=.02), F.pad(prob, (0, more)), F.pad(base_even, (0, more))
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['STEP', 'COLOR_STEP', 'COUNT_STEP', 'SHAPE_SPAN', 'LOGIT_SCALE', 'PLACE_CAP', 'LOOK_CAP', 'COUNT_CAP', 'FLOOR',
            'MIN_PROBABILITY', 'BLOCK', 'WINDOW', 'POSTERIOR_SHARPNESS', 'Axis', 'axes_of', 'EntryTable', 'ObjectCode',
-           'gather_entries', 'encode_labels', 'squared', 'p_present', 'rank_among', 'labels_near', 'DecodedLabels',
-           'color_posterior', 'decode_labels']
+           'encode_labels', 'squared', 'p_present', 'rank_among', 'labels_near', 'DecodedLabels', 'color_posterior',
+           'decode_labels']
 
 # %% ../../nbs/code/01_labels.ipynb #imports
 from dataclasses import dataclass
@@ -119,16 +119,6 @@ class ObjectCode(nn.Module):
     def count_sd(self): return COUNT_CAP*self.axes[0].step*(LOGIT_SCALE*self.count_width).sigmoid()
     def color_sd(self): return PLACE_CAP*COLOR_STEP*(LOGIT_SCALE*self.color_width).sigmoid()
 
-# %% ../../nbs/code/01_labels.ipynb #gather-entries
-def gather_entries(
-    values:Tensor,  # (objects, entries)
-    entry:Tensor,   # int64 (n, objects)
-)->Tensor:          # (n, objects)
-    "The value of each object's entry."
-    objects, entries = values.shape
-    index = entries*torch.arange(objects, device=entry.device) + entry
-    return values.flatten().gather(0, index.flatten()).view(entry.shape)
-
 # %% ../../nbs/code/01_labels.ipynb #encode-labels
 def encode_labels(
     code:ObjectCode,
@@ -140,7 +130,8 @@ def encode_labels(
     column:Tensor,     # Likewise
 )->tuple:              # mu, logvar (n, D)
     "The posterior of labels. Absent objects get the prior, so their KL is 0."
-    position, look_sd, position_sd = (gather_entries(values, entry) for values in table[1:])
+    index = code.codebook.entries*torch.arange(code.objects, device=entry.device) + entry
+    position, look_sd, position_sd = (t.flatten().gather(0, index.flatten()).view(entry.shape) for t in table[1:])
     color = color - N_COLORS/2
     look = code.span*(code.has_joint_look()*color + position)
     mean = torch.stack([STEP*row, STEP*column, look], 2)
@@ -176,17 +167,15 @@ def p_present(
 BLOCK = 128  # Numbers counted together
 
 def rank_among(
-    sorted:Tensor,  # In ascending order, float64 (objects, M)
-    at:Tensor,      # float64 (n, objects)
-)->Tensor:          # int64 (n, objects)
-    "How many of the sorted numbers are smaller, as torch.searchsorted, which ONNX lacks, counts them."
-    missing = -sorted.shape[1]%BLOCK
-    blocks = F.pad(sorted, (0, missing), value=torch.inf).view(len(sorted), -1, BLOCK)
-    last = blocks[:, :, -1]
-    block = (last < at[:, :, None]).sum(2).clamp(max=last.shape[1] - 1)
-    which = block + torch.arange(len(blocks), device=at.device)*last.shape[1]
-    inside = (blocks.flatten(0, 1)[which] < at[:, :, None]).sum(2)
-    return block*BLOCK + inside
+    sorted:Tensor,  # In ascending order, float64 (rows, M)
+    row:Tensor,     # Which row each number belongs to, int64 (N,)
+    number:Tensor,  # float64 (N,)
+)->Tensor:          # int64 (N,)
+    "How many of a row's sorted numbers are smaller, as torch.searchsorted counts them; ONNX has no such operator."
+    blocks = F.pad(sorted, (0, -sorted.shape[1]%BLOCK), value=torch.inf).unflatten(1, (-1, BLOCK))
+    last, number = blocks[:, :, -1], number[:, None]
+    block = (last[row] < number).sum(1).clamp(max=last.shape[1] - 1)
+    return block*BLOCK + (blocks[row, block] < number).sum(1)
 
 # %% ../../nbs/code/01_labels.ipynb #labels-near
 WINDOW = 6  # Labels to either side of z that are considered
@@ -197,20 +186,16 @@ def labels_near(
     look:Tensor,       # Look numbers, (N,)
     slot:Tensor,       # Object of each, int64 (N,)
     position:Tensor,   # Of the entries, (objects, entries)
-    n:int=None,        # How many codes, where the numbers are those of all their objects in this order
 )->tuple:              # color 0-8 and entry, int64 (N, 13) each, and whether there is such a label, bool (N, 13)
-    "The labels nearest to each number; objects with a number for the color have the middle one."
+    "The labels nearest to each number; of objects with a number for the color those of the middle color."
     order, colors, joint = code.codebook.order, N_COLORS - 1, code.has_joint_look()
     center = torch.arange(colors, device=look.device) - (colors - 1)/2
     along = (center[:, None] + position[:, None, order].double()).flatten(1)  # (objects, 9*entries), ascending
-    middle = (along[:, 1:] + along[:, :-1])/2
-    limit = torch.where(joint, 40., .5).double()[slot]
-    at = (look.double()/code.span[slot]).maximum(-limit).minimum(limit)
-    if n is not None: label = rank_among(middle, at.view(n, code.objects)).flatten()
-    else:  # one search for all objects: the numbers of each lie beyond those of the one before
-        beyond = 100.*torch.arange(code.objects, device=look.device)[:, None]
-        label = torch.searchsorted((middle + beyond).flatten(), at + 100.*slot) - slot*middle.shape[1]
-    label = label[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=look.device)
+    look = look.double()/code.span[slot]
+    look = torch.where(joint[slot], look, look.clamp(-.5, .5))
+    # The border of two labels is half-way between them, so the nearest label is the number of borders below the look
+    label = rank_among((along[:, 1:] + along[:, :-1])/2, slot, look)[:, None]
+    label = label + torch.arange(-WINDOW, WINDOW + 1, device=look.device)
     exists = (label >= 0) & (label < colors*len(order))
     label = label.clamp(0, colors*len(order) - 1)
     color = label//len(order)
@@ -253,7 +238,7 @@ def decode_labels(
     else: index = (present.detach().flatten() > MIN_PROBABILITY).nonzero()[:, 0]
     grid, slot = index//k, index%k
     row, column, look = z[:, 1:1 + 3*k].reshape(n*k, 3).index_select(0, index).T
-    color, entry, exists = labels_near(code, look.detach(), slot, table.position, n if dense else None)
+    color, entry, exists = labels_near(code, look.detach(), slot, table.position)
     of_slot = slot[:, None]*code.codebook.entries + entry
     prob, position, look_sd, position_sd = (t.flatten().gather(0, of_slot.flatten()).view(entry.shape) for t in table)
     mean = code.span[slot, None]*(color - N_COLORS/2 + 1 + position)
