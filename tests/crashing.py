@@ -69,9 +69,6 @@ def wandb_absent():
     track.find_spec = lambda name: None
 
 
-def wandb_without_key(): pass
-
-
 def wandb_black_hole():
     "A server that accepts connections and never answers."
     global server  # for as long as the process lives

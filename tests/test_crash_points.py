@@ -6,11 +6,8 @@ import json
 import shutil
 
 import pytest
-import torch
 from conftest import contents
 from crashing import begin, everything_opens, same, trained, whole
-
-from arc_vae.infra.checkpoint import read_checkpoint
 
 # Stops early, whenever two epochs bring nothing
 PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.006)
@@ -111,17 +108,14 @@ def test_a_broken_state(place, alone):
     assert (run/"log.jsonl").read_text()
 
 
-@pytest.mark.parametrize("changes", [dict(n_val=3), dict(wandb="offline", wandb_every=1)])
-def test_validation_and_pictures_do_not_change_the_weights(place, alone, changes):
-    run = place/str(changes)/"run"
-    trained(run, **changes)
-    last, own = (read_checkpoint(r/"checkpoints"/"last.pth", "training")["state_dict"] for r in (alone, run))
-    for name, weights in last.items(): assert torch.equal(weights, own[name])
+def test_pictures_do_not_change_the_weights(place, alone):
+    trained(place/"pictures"/"run", wandb="offline", wandb_every=1)
+    assert same(alone, place/"pictures"/"run")
 
 
 @pytest.mark.parametrize("how,mode", [
-    ("absent", "online"), ("without_key", "online"), ("black_hole", "auto"), ("black_hole", "online"),
-    ("raises", "offline"), ("never_finishes", "offline")])
+    ("absent", "online"), ("black_hole", "auto"), ("black_hole", "online"), ("raises", "offline"),
+    ("never_finishes", "offline")])
 def test_weights_do_not_depend_on_wandb(place, alone, how, mode):
     run = place/f"{how} {mode}"/"run"
     result = trained(run, how, wandb=mode)

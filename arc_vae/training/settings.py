@@ -231,10 +231,6 @@ def log_run_header(
         if now == config.get(name, now): continue
         warning = "; the weights may differ from an undisturbed run's" if name in CHANGES_WEIGHTS else ""
         log.info(f"note: {name} was {config[name]!r} when the run started, now {now!r}{warning}")
-    started_with = config.get("versions", {}).get("torch")
-    if started_with != torch.__version__:
-        log.info(f"note: the run started with torch {started_with}, this is {torch.__version__}; "
-                 "the weights may differ in their last bits from an undisturbed run's")
     final = beta_at(cfg.epochs, cfg)
     if final < cfg.beta_final:
         log.info(f"note: {cfg.epochs} epochs end inside the ramp, at β = {final:.2f} instead of {cfg.beta_final}; "

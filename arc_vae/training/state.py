@@ -155,15 +155,6 @@ def save_epoch(
                     threads=torch.get_num_threads())
 
 # %% ../../nbs/training/01_state.ipynb #restore-state
-def _load_optimizer(opt, saved, path):
-    "Load the state of Adam; CheckpointError where it belongs to another network."
-    own = [{name: group[name] for name in ("lr", "fused", "capturable")} for group in opt.param_groups]
-    try: opt.load_state_dict(saved)
-    except Exception as error:  # torch checks little, and raises whatever it runs into
-        raise CheckpointError(f"{path}: optimizer: expected the state of Adam for this network, "
-                              f"found another ({type(error).__name__})") from None
-    for group, here in zip(opt.param_groups, own): group.update(here)  # of this device, not of the one it was saved on
-
 def restore_state(
     state:TrainState,  # As begin_training makes it; filled in place
     folder:Path,       # The run's checkpoints folder
@@ -177,7 +168,12 @@ def restore_state(
         raise CheckpointError(f"{path}: expected the end of an epoch, found step {saved['step']} of epoch "
                               f"{saved['epoch'] + 1}; train the run again")
     load_weights(state.vae, saved["state_dict"], path)
-    _load_optimizer(state.opt, saved["optimizer"], path)
+    # the moments of Adam alone: learning rate and kernels are those of this device
+    own = state.opt.state_dict() | dict(state=saved["optimizer"].get("state"))
+    try: state.opt.load_state_dict(own)
+    except Exception as error:  # torch checks little, and raises whatever it runs into
+        raise CheckpointError(f"{path}: optimizer: expected the state of Adam for this network, "
+                              f"found another ({type(error).__name__})") from None
     before = f"{saved['device']} with {saved['threads']} threads"
     now = f"{state.vae.device.type} with {torch.get_num_threads()} threads"
     if before != now:
