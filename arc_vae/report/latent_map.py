@@ -58,7 +58,6 @@ def project(
 # %% ../../nbs/report/05_latent_map.ipynb #projections
 def projections(
     run_dir,             # An evaluated run
-    tsne:bool=True,      # Make t-SNE where it is missing
 )->dict:                 # pca, tsne (N, 2) and explained (D,), as in latent.npz
     "PCA and t-SNE of all posterior means, from latent.npz or made and saved; RunError where the run was not evaluated."
     mu = read_evaluation(run_dir)["mu"]
@@ -67,12 +66,11 @@ def projections(
     except RunError: saved = {}  # missing or damaged: made again
     if saved.get("of") == checksum and {"pca", "tsne", "explained"} <= set(saved): return saved
     pca, explained = project(mu)
-    maps = dict(pca=pca, explained=explained, of=checksum)
-    if not tsne: return maps
     log.info(f"t-SNE of {len(mu):,} test grids: about {max(len(mu)//500, 1)} s on two cores")
     start = time.monotonic()
-    maps["tsne"] = project(mu, "tsne")[0]
+    tsne, _ = project(mu, "tsne")
     log.info(f"t-SNE done in {time.monotonic() - start:.0f} s")
+    maps = dict(pca=pca, tsne=tsne, explained=explained, of=checksum)
     write_atomic(Path(run_dir)/"latent.npz", lambda f: np.savez_compressed(f, **maps))
     return maps
 
