@@ -266,7 +266,7 @@ def export(path, out):
     from arc_vae.apps.export import export_run
     click.echo(f"written: {os.path.relpath(export_run(path, out))}")
 
-# %% ../../nbs/apps/08_cli.ipynb #explore
+# %% ../../nbs/apps/08_cli.ipynb #run-or-checkpoint
 def _run_or_checkpoint(source):
     "The run or checkpoint that is meant; RunError where there is none."
     path = Path(source)
@@ -275,6 +275,7 @@ def _run_or_checkpoint(source):
     if source.endswith(".pth"): raise RunError(f"{source}: no such checkpoint")
     return existing_run(source)
 
+# %% ../../nbs/apps/08_cli.ipynb #explore
 @main.command(context_settings=dict(ignore_unknown_options=True))
 @click.argument("source", default="", metavar="[RUN|CHECKPOINT]")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")

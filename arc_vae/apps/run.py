@@ -270,7 +270,7 @@ def explorer_notebook(
     text = nbformat.writes(new_notebook(cells=cells, metadata=dict(kernelspec=kernel)))
     return write_atomic(path, lambda f: f.write(text.encode()))
 
-# %% ../../nbs/apps/00_run.ipynb #lab-server
+# %% ../../nbs/apps/00_run.ipynb #retry
 def _retry(call, errors, message, alive=lambda: True, seconds=60):
     "What a call returns once it does not fail any more; RunError where that does not happen."
     end = time.monotonic() + seconds
@@ -280,6 +280,7 @@ def _retry(call, errors, message, alive=lambda: True, seconds=60):
             if not alive() or time.monotonic() > end: raise RunError(message) from None
         time.sleep(.1)
 
+# %% ../../nbs/apps/00_run.ipynb #lab-server
 @contextmanager
 def lab_server(
     folder:Path,      # What it serves
@@ -293,10 +294,18 @@ def lab_server(
                f"--ServerApp.root_dir={folder}", "--allow-root", *options]  # in a container one is root
     server = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
+
+    def find():
+        "The server's address, once it answers."
+        info = next(info for info in list_running_servers() if info["pid"] == server.pid)
+        address = f"http://127.0.0.1:{info['port']}{info['base_url']}"
+        urllib.request.urlopen(f"{address}api/status?token={token}", timeout=5).close()
+        return address
+
     try:
-        info = _retry(lambda: next(info for info in list_running_servers() if info["pid"] == server.pid), StopIteration,
-                      "JupyterLab did not start; is its port taken?", lambda: server.poll() is None)
-        yield server, f"http://127.0.0.1:{info['port']}{info['base_url']}", token
+        message = "JupyterLab did not start; is its port taken?"
+        address = _retry(find, (StopIteration, OSError), message, lambda: server.poll() is None)
+        yield server, address, token
     finally:
         server.terminate()
         try: server.wait(20)
