@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OBJECTS', 'GRIDS', 'OPERATORS', 'CODE', 'PHASES', 'TABLES', 'report_headline', 'key_metrics', 'Table', 'TableSpec',
-           'metric_columns', 'learned_table', 'report_tables', 'format_report']
+           'metric_columns', 'report_tables', 'format_report']
 
 # %% ../../nbs/report/02_tables.ipynb #imports
 from collections.abc import Callable
@@ -100,26 +100,6 @@ def metric_columns(
     "Columns that are named and formatted as their labels say."
     labels = {key: label_of(key) for key in keys}
     return {label.name: (key, label.unit, min(decimals, label.decimals)) for key, label in labels.items()}
-
-# %% ../../nbs/report/02_tables.ipynb #learned-table
-def learned_table(
-    facts:dict,  # From report_facts
-)->Table:        # None where it was not measured
-    "What was there before the first step, and what training added."
-    if "learned" not in facts or "untrained" not in facts: return None
-    parts = facts["test"]["baselines"]["all_background"], facts["untrained"], facts["test"]
-    rows = [("", "all black", "before training", "trained", "built in and fitted: gain", "learned: gain")]
-    for key in ("objective", "pixel_accuracy", "foreground_accuracy", "object_recall", "exact_match"):
-        levels = [part[key] for part in parts]
-        if None in levels: continue
-        gains = [label_of(key).better*(after - before) for before, after in zip(levels, levels[1:])]
-        rows.append((label_of(key).name, *(format_metric(key, level) for level in levels),
-                     *(format_metric(key, gain, sign=True) for gain in gains)))
-    text = fill(
-        facts, "{parts}", "The objective is distortion + {beta} · rate in nats a grid, less is better; training has "
-        "made it {learned.gain:2} nats smaller.", "The 95 % interval over grids is {gain.0:2} to {gain.1:2}.",
-        "A gain is counted so that more is better.")
-    return Table("What was given, and what was learned", text, rows)
 
 # %% ../../nbs/report/02_tables.ipynb #object-tables
 def _object_records(facts):
@@ -285,9 +265,11 @@ def report_tables(
     facts:dict,  # From report_facts
 )->dict:         # Part of the report -> its Tables
     "Everything that metrics.json says, in the order of the report."
-    specs = {part: [spec.make(facts) for spec in specs] for part, specs in TABLES.items()}
-    parts = {"Key figures": [learned_table(facts)]} | specs
-    return {part: [table for table in tables if table] for part, tables in parts.items()}
+    parts = {}
+    for part, specs in TABLES.items():
+        tables = [spec.make(facts) for spec in specs]
+        parts[part] = [table for table in tables if table]
+    return parts
 
 # %% ../../nbs/report/02_tables.ipynb #format-report
 def format_report(
