@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -123,8 +122,9 @@ def main():
     records = []
     for seed in args.seeds:
         for candidate, n in epochs.items():
-            cfg = replace(settings(candidate, seed, args, corpus), epochs=n, patience=n,
-                          beta_mid_epoch=max(1, round(n/5)), beta_final_epoch=max(2, round(n*3/5)))
+            schedule = dict(epochs=n, patience=n, beta_mid_epoch=max(1, round(n/5)),
+                            beta_final_epoch=max(2, round(n*3/5)))
+            cfg = settings(candidate, seed, args, corpus).model_copy(update=schedule)
             records.append(run(candidate, cfg, len(corpus.train)))
             with LOG.open("a", encoding="utf-8") as file: file.write(json.dumps(records[-1]) + "\n")
     print(table(records))
