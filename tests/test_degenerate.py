@@ -140,7 +140,7 @@ def test_a_degenerate_model_is_evaluated_drawn_sampled_and_compared(trained, tmp
         draw_evaluation(run)
         if model is all_black: execute("04_latent_viz", run, wandb="disabled")  # the notebook has been through it too
         else: draw_latent(run, "disabled")
-        sample(run, 30, device="cpu", wandb="disabled", say=silent)
+        sample(run, 30, device="cpu", wandb="disabled")
     if verdict: assert metrics["verdict"] == verdict
     assert metrics["reasons"]
     assert strict((run/"metrics.json").read_text(encoding="utf-8")) == metrics
@@ -165,7 +165,7 @@ def test_finite_weights_that_overflow_are_refused_in_one_line(trained, tmp_path)
         evaluate(run, "cpu", "disabled", k=1)
     assert not (run/"metrics.json").exists()
     with pytest.raises(RunError, match="NaN or infinity"):
-        sample(run, 30, device="cpu", wandb="disabled", say=silent)
+        sample(run, 30, device="cpu", wandb="disabled")
 
 
 @pytest.mark.parametrize("blank", [False, True], ids=["one test grid", "a copy and a blank grid"])
