@@ -26,7 +26,7 @@ def count_correct(
     "Cells of each grid and those that are right."
     hit = (pred == x).flatten(1)
     color_of_grid = torch.arange(len(x))[:, None]*N_COLORS + x.flatten(1)
-    def by_color(which): return torch.bincount(which.flatten(), minlength=len(x)*N_COLORS).view(-1, N_COLORS)
+    def by_color(which): return torch.bincount(which.flatten(), minlength=len(x)*N_COLORS).view(len(x), N_COLORS)
     wrong = (~hit).sum(1)
     return dict(
         grids=torch.ones_like(wrong),

@@ -136,29 +136,29 @@ def mig(
 
 # %% ../../nbs/metrics/03_disentanglement.ipynb #disentanglement
 def disentanglement(
-    train_mu,                  # Posterior means that probes are fitted on, (N, D)
-    train_factors:np.ndarray,  # What was drawn there, int8 (N, objects, 7); None where that is not known
-    test_mu,                   # Posterior means that they are tested on, (M, D)
-    test_factors:np.ndarray,   # What was drawn there, int8 (M, objects, 7)
-)->dict:                       # probes: factor -> dict; dci with its importances, (D, K); mig. None where too few grids
+    val_mu,                  # Posterior means that probes are fitted on, (N, D)
+    val_factors:np.ndarray,  # What was drawn there, int8 (N, objects, 7); None where that is not known
+    mu,                      # Posterior means that they are tested on, (M, D)
+    factors:np.ndarray,      # What was drawn there, int8 (M, objects, 7)
+)->dict:                     # probes: factor -> dict; dci with its importances, (D, K); mig. None where too few grids
     "Probes of every factor; dci and mig are over PROBED_FACTORS, of grids with one object. None for unknown factors."
     from threadpoolctl import threadpool_limits
-    if train_factors is None or test_factors is None: return None
-    train_mu, test_mu = np.asarray(train_mu, np.float64), np.asarray(test_mu, np.float64)
-    known, wanted = targets(train_factors), targets(test_factors)
+    if val_factors is None or factors is None: return None
+    val_mu, mu = np.asarray(val_mu, np.float64), np.asarray(mu, np.float64)
+    known, wanted = targets(val_factors), targets(factors)
     probes, lost, skills = {}, [], []
     with threadpool_limits(1):
         for name, (rows, y) in wanted.items():
             train_rows, train_y = known[name]
             classes = name in CATEGORICAL
-            probes[name], boosted = probe((train_mu[train_rows], train_y), (test_mu[rows], y), classes)
+            probes[name], boosted = probe((val_mu[train_rows], train_y), (mu[rows], y), classes)
             if name not in PROBED_FACTORS or boosted is None: continue
-            lost.append(importance(boosted, test_mu[rows], y, classes))
+            lost.append(importance(boosted, mu[rows], y, classes))
             baseline = probes[name]["trivial"]
             skills.append(max(0., (probes[name]["boosted"] - baseline)/(1 - baseline)))
     if len(lost) < len(PROBED_FACTORS): return dict(probes=probes, dci=None, mig=None)
     table = np.stack(lost, 1)
     scores = dci(table, skills) | dict(factors=list(PROBED_FACTORS), importance=table.tolist())
     one_object, _ = wanted["kind"]
-    gaps = mig(test_mu[one_object], {name: wanted[name][1] for name in PROBED_FACTORS})
+    gaps = mig(mu[one_object], {name: wanted[name][1] for name in PROBED_FACTORS})
     return dict(probes=probes, dci=scores, mig=gaps)

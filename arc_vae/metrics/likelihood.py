@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['N_LIKELIHOOD', 'ACTIVE_KL', 'likelihood_metrics', 'iwae_bound', 'likelihood', 'generator_cost', 'aggregate_kl',
-           'marginal_kl', 'latent_usage', 'active_dims', 'active_units', 'usage_counts']
+           'marginal_kl', 'latent_usage', 'active_dims', 'active_units']
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #imports
 import math
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..infra.random import rng
 from ..corpus.entropy import entropy_bound, scene_cost
-from ..model import VAE, distortion, elbo, gaussian_kl, rate, reparameterize
+from ..model import VAE, distortion, elbo, rate, reparameterize
 
-# %% ../../nbs/metrics/01_likelihood.ipynb #code-cost
+# %% ../../nbs/metrics/01_likelihood.ipynb #likelihood-metrics
 def likelihood_metrics(
     distortion:float,  # Nats per grid
     rate:float,        # Nats per grid
@@ -28,7 +28,7 @@ def likelihood_metrics(
         elbo=elbo(distortion, rate),
         bits_per_grid=(distortion + rate)/math.log(2))
 
-# %% ../../nbs/metrics/01_likelihood.ipynb #importance-bound
+# %% ../../nbs/metrics/01_likelihood.ipynb #iwae-bound
 @torch.no_grad()
 def iwae_bound(
     vae:VAE,                    # Anything with posterior(x) and logits(z)
@@ -52,7 +52,7 @@ def iwae_bound(
         bounds.append((total - math.log(k)).cpu())
     return torch.cat(bounds)
 
-# %% ../../nbs/metrics/01_likelihood.ipynb #looked-at
+# %% ../../nbs/metrics/01_likelihood.ipynb #n-likelihood
 N_LIKELIHOOD = 1000  # Test grids of which the likelihood is measured, and samples of the aggregate posterior
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #likelihood
@@ -120,66 +120,51 @@ def _mass_below(edges, mu, sd):
     return total/len(mu)
 
 def marginal_kl(
-    mu:Tensor,                  # Posterior means, (N, D)
-    logvar:Tensor,              # Posterior log-variances, (N, D)
-    points:int=4001,            # Where the densities are compared, from -8 to 8
-)->Tensor:                      # Nats, float64 (D,)
+    mu:Tensor,         # Posterior means, (N, D)
+    logvar:Tensor,     # Posterior log-variances, (N, D)
+    points:int=4001,   # Where the densities are compared, from -8 to 8
+)->Tensor:             # Nats, float64 (D,)
     "KL of each dimension's aggregate posterior, a mixture of N Gaussians, to the standard normal, by quadrature."
     edges = torch.linspace(-8, 8, points + 1, dtype=torch.float64)
-    centers = (edges[1:] + edges[:-1])/2
-    width = 16/points
-    sds = (logvar.double()/2).exp()
-    divergences = []
-    for mu_d, sd_d in zip(mu.double().T, sds.T):
-        mass = _mass_below(edges, mu_d, sd_d).diff().clamp(min=1e-300)
-        log_density = mass.log() - math.log(width)
-        log_ratio = log_density + centers**2/2 + math.log(2*math.pi)/2
-        divergences.append((mass*log_ratio).sum())
-    return torch.stack(divergences)
+    centers, width = (edges[1:] + edges[:-1])/2, 16/points
+    sd = (logvar.double()/2).exp()
+    mass = torch.stack([_mass_below(edges, *both) for both in zip(mu.double().T, sd.T)]).diff().clamp(min=1e-300)
+    log_ratio = mass.log() - math.log(width) + centers**2/2 + math.log(2*math.pi)/2
+    return (mass*log_ratio).sum(1)
 
-# %% ../../nbs/metrics/01_likelihood.ipynb #use-of-code
-def _mean_distortion(vae, z, x):
-    "What it costs to paint grids from these codes, nats per grid."
-    costs = []
-    for some_z, some_x in zip(z.split(500), x.split(500)):
-        logits = vae.logits(some_z.to(vae.device))
-        costs.append(distortion(logits, some_x.to(vae.device)))
-    return torch.cat(costs).double().mean().item()
-
+# %% ../../nbs/metrics/01_likelihood.ipynb #latent-usage
 @torch.no_grad()
 def latent_usage(
     vae:VAE,                    # Anything with logits(z)
     x:Tensor,                   # uint8 (N, 16, 16)
     mu:Tensor,                  # Posterior means, (N, D), on the CPU
     logvar:Tensor,              # Posterior log-variances, (N, D)
-    generator:torch.Generator,  # Of samples and of who gets whose code
+    seed:int=0,                 # Of samples
     samples:int=N_LIKELIHOOD,   # Grids and samples looked at
 )->dict:                        # aggregate_mean, aggregate_variance, marginal_kl (D); aggregate_kl,
                                 # mutual_information, distortion_own, distortion_shuffled in nats per grid
     "What the ten numbers are used for, and what the decoder would make of another grid's."
-    n = min(samples, len(x))
-    z = reparameterize(mu, logvar, generator)
-    cost = rate(mu.double(), logvar.double()).mean().item()
+    generator = rng("usage", seed)
+    z = reparameterize(mu, logvar, generator)[:samples]
     kl = aggregate_kl(mu, logvar, generator, samples)
-    mean = mu.double().mean(0)
-    variance = mu.double().var(0, unbiased=False) + logvar.double().exp().mean(0)
+    mu, logvar, x = mu.double(), logvar.double(), x[:samples].to(vae.device)
+    def cost(z): return distortion(vae.logits(z.to(vae.device)), x).double().mean().item()
     return dict(
-        aggregate_mean=mean.tolist(),
-        aggregate_variance=variance.tolist(),
+        aggregate_mean=mu.mean(0).tolist(),
+        aggregate_variance=(mu.var(0, unbiased=False) + logvar.exp().mean(0)).tolist(),
         marginal_kl=marginal_kl(mu, logvar).tolist(),
         aggregate_kl=kl,
-        mutual_information=cost - kl,
-        distortion_own=_mean_distortion(vae, z[:n], x[:n]),
-        distortion_shuffled=_mean_distortion(vae, z[:n].roll(1, 0), x[:n]),
-    )
+        mutual_information=rate(mu, logvar).mean().item() - kl,
+        distortion_own=cost(z),
+        distortion_shuffled=cost(z.roll(1, 0)))
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #active-dims
 ACTIVE_KL = .05  # Mean KL, in nats, above which a dimension counts as in use
 
 def active_dims(
-    kl_per_dim:Tensor,     # Mean KL of each dimension, nats, (D,)
+    kl_per_dim:Tensor,          # Mean KL of each dimension, nats, (D,)
     threshold:float=ACTIVE_KL,  # Nats
-)->int:                    # Dimensions above it
+)->int:                         # Dimensions above it
     "Latent dimensions whose mean KL exceeds the threshold."
     return int((kl_per_dim > threshold).sum())
 
@@ -190,12 +175,3 @@ def active_units(
 )->int:                    # Dimensions above it
     "Latent dimensions whose posterior mean varies over grids (Burda et al. 2016, sec. 5.1)."
     return int((mu.double().var(0, unbiased=False) > threshold).sum())
-
-# %% ../../nbs/metrics/01_likelihood.ipynb #usage-counts
-def usage_counts(
-    mu:Tensor,      # Posterior means of all grids, (N, D)
-    logvar:Tensor,  # Posterior log-variances, (N, D)
-)->dict:            # kl_per_dim, nats; active_dims, active_units
-    "How many dimensions are in use."
-    kl = gaussian_kl(mu.double(), logvar.double()).mean(0)
-    return dict(kl_per_dim=kl.tolist(), active_dims=active_dims(kl), active_units=active_units(mu))

@@ -51,11 +51,9 @@ ERROR_TYPES = ("whole", "shifted", "resized", "wrong color", "smeared", "dropped
 NEAR = 3      # Rows or columns that a shifted object may be away
 NEARLY = .8   # Share of cells in which shapes agree that count as the same
 
-def _paired_boxes(a, b, i, j):
-    "Upper left corner and size of the box of each object of a pair, int64 (pairs, 2), twice."
-    for o, which in ((a, i), (b, j)):
-        yield torch.stack([o.top, o.left], 1)[which]
-        yield torch.stack([o.height, o.width], 1)[which]
+def _boxes(o, which):
+    "Upper left corners and sizes of the boxes of some objects, int64 (n, 2) each."
+    return torch.stack([o.top, o.left], 1)[which], torch.stack([o.height, o.width], 1)[which]
 
 def _agree_where(fits, cells, other_cells):
     "Among the pairs that fit, bool (pairs,), those whose cells, bool (fits.sum(), 16, 16), are nearly the same."
@@ -70,7 +68,7 @@ def shifted(
     j:Tensor,   # Which of b, (pairs,)
 )->Tensor:      # bool (pairs,)
     "Whether two objects are nearly the same in shape and size, close by but not in the same place."
-    corner, size, other_corner, other_size = _paired_boxes(a, b, i, j)
+    (corner, size), (other_corner, other_size) = _boxes(a, i), _boxes(b, j)
     away = (corner - other_corner).abs().amax(1)
     fits = (size == other_size).all(1) & (away > 0) & (away <= NEAR)  # rare: only these shapes are compared
     return _agree_where(fits, a.shapes()[i[fits]] > 0, b.shapes()[j[fits]] > 0)
@@ -87,7 +85,7 @@ def resized(
     j:Tensor,   # Which of b, (pairs,)
 )->Tensor:      # bool (pairs,)
     "Whether boxes differ in height or width and overlap in half of both, and cells hardly differ in the overlap."
-    corner, size, other_corner, other_size = _paired_boxes(a, b, i, j)
+    (corner, size), (other_corner, other_size) = _boxes(a, i), _boxes(b, j)
     start = torch.maximum(corner, other_corner)
     end = torch.minimum(corner + size, other_corner + other_size)
     overlap = (end - start).clamp(0).prod(1)
@@ -148,16 +146,16 @@ def object_errors(
     missed = overlap(cells, (pred != x)[a.grid])
     astray = overlap(other_cells, (pred != x)[b.grid])
     rules = [among(a, pairs[rule][0]) for rule in ERROR_TYPES[:4]]
-    rules += [4*missed <= 3*a.size, torch.ones_like(rules[0])]
-    first_that_fits = torch.stack(rules).numpy().argmax(0)
-    mine, others = pairs["counterpart"]
+    error_type = np.select([*rules, 4*missed <= 3*a.size], range(5), 5)
     known = torch.cat([pairs[rule][1] for rule in ("whole", "counterpart", "wrong color")])
     on_nothing = 4*overlap(other_cells, (x > 0)[b.grid]) <= b.size
     invented = on_nothing & ~among(b, known)
+    mine, others = pairs["counterpart"]
+    wrong = missed.index_add(0, mine, astray[others])
     return ObjectErrors(
         grid=torch.cat([a.grid, b.grid[invented]]).numpy(),
-        error_type=np.pad(first_that_fits, (0, int(invented.sum())), constant_values=len(ERROR_TYPES) - 1),
-        wrong=torch.cat([missed.index_add(0, mine, astray[others]), astray[invented]]).numpy(),
+        error_type=np.append(error_type, np.full(invented.sum(), 6)),
+        wrong=torch.cat([wrong, astray[invented]]).numpy(),
         cells=torch.cat([cells, other_cells[invented]]).numpy())
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #drawn-cells

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from ..infra.random import rng
-from ..corpus.objects import find_objects
+from ..corpus.objects import find_objects, paint
 from ..model import VAE
 from ..code.codebook import MIRROR, QUARTER
 from ..code.operators import turn
-from .accuracy import mean_cells
+from .accuracy import accuracies, count_correct, mean_cells
 
 # %% ../../nbs/metrics/06_operators.ipynb #translation
 class Translation:
@@ -58,11 +58,9 @@ class OfLargest:
     def parts(self, x):
         "The largest object alone, all the others, and whether it is larger than they are."
         o = find_objects(x, 2)
-        largest = o.keep(o.slot == 0)
-        size = torch.zeros(len(x), 2, dtype=torch.long).index_put((o.grid, o.slot), o.size)
-        alone = torch.zeros_like(x)
-        alone[largest.grid[largest.owner], largest.row, largest.column] = largest.color[largest.owner].to(x.dtype)
-        return alone, x - alone, size[:, 0] > size[:, 1]
+        alone, second = (paint(o.keep(o.slot == k), len(x)) for k in (0, 1))
+        def size(grids): return (grids > 0).flatten(1).sum(1)
+        return alone, x - alone, size(alone) > size(second)
 
     def on_grids(self, x):
         alone, rest, _ = self.parts(x)
@@ -129,9 +127,8 @@ def agreement(
     x:Tensor,     # uint8 (N, 16, 16)
 )->tuple:         # Shares in [0, 1]; None where there are no grids or no colored cells
     "Grids that are the same in every cell, and colored cells of x that are the same."
-    def share(hits): return hits.double().mean().item() if len(hits) else None
-    right = pred == x
-    return share(right.flatten(1).all(1)), share(right[x > 0])
+    found = accuracies(count_correct(pred, x))
+    return found["exact_match"], found["foreground_accuracy"]
 
 # %% ../../nbs/metrics/06_operators.ipynb #measure-equivariance
 def measure_equivariance(
@@ -239,15 +236,11 @@ def composition_metrics(
     seed:int=0,    # Of what is done
 )->dict:           # depth -> pixel_accuracy, all_background_accuracy, foreground_accuracy, exact_match, blank; shares
     "How well grids come back that were composed of others by one to three operations."
-    found = {}
+    found, names = {}, ("pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match")
     for depth in (1, 2, 3):
         y = compose_randomly(x[:N_MEASURED], depth, seed)
         back = vae.reconstruct(y).cpu()
-        exact, colored = agreement(back, y)
-        found[str(depth)] = dict(
-            pixel_accuracy=(back == y).double().mean().item(),
-            all_background_accuracy=(y == 0).double().mean().item(),
-            foreground_accuracy=colored,
-            exact_match=exact,
-            blank=(back == 0).flatten(1).all(1).double().mean().item())
+        accuracy = accuracies(count_correct(back, y))
+        blank = (back == 0).flatten(1).all(1).double().mean().item()
+        found[str(depth)] = {name: accuracy[name] for name in names} | dict(blank=blank)
     return found
