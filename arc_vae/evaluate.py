@@ -9,7 +9,8 @@ __all__ = ['PHASE_FIGURES', 'METRICS', 'TARGET', 'MIN_USE', 'MIN_SKILL', 'decode
 
 # %% ../nbs/03_evaluate.ipynb #imports
 import getpass, hashlib, math, os, shutil, tempfile
-from functools import cached_property
+from functools import cached_property, reduce
+from inspect import signature
 from pathlib import Path
 
 import arc_vae
@@ -24,11 +25,12 @@ from .infra.runs import RunError, find_corpus, read_log, read_run
 from .infra.random import rng
 from .data import GridCorpus
 from .corpus.formats import arc_grids, load_corpus
-from .model import VAE, encode_decode
+from .model import VAE, encode_decode, gaussian_kl
 from .code.network import load
 from .training.state import PHASES, START
 from .metrics.accuracy import accuracy_report, error_kinds, mean_cells
-from .metrics.likelihood import generator_cost, latent_usage, likelihood, likelihood_metrics, usage_counts
+from .metrics.likelihood import active_dims, active_units, generator_cost, latent_usage, likelihood
+from .metrics.likelihood import likelihood_metrics
 from .metrics.baselines import MAX_TRAIN_GRIDS, baselines
 from .metrics.disentanglement import disentanglement
 from .metrics.object_errors import by_factor, object_errors
@@ -61,12 +63,15 @@ def reconstruction_metrics(
     if which is not None: decoded, x = {name: rows[which] for name, rows in decoded.items()}, x[which]
     if not len(x): return dict(n_grids=0)
     distortion, rate = (decoded[name].double().mean().item() for name in ("distortion", "rate"))
+    kl = gaussian_kl(decoded["mu"].double(), decoded["logvar"].double()).mean(0)
     return dict(
         n_grids=len(x),
         **accuracy_report(decoded["pred"], x),
         **likelihood_metrics(distortion, rate),
         kl_divergence=rate,
-        **usage_counts(decoded["mu"], decoded["logvar"]))
+        kl_per_dim=kl.tolist(),
+        active_dims=active_dims(kl),
+        active_units=active_units(decoded["mu"]))
 
 # %% ../nbs/03_evaluate.ipynb #overlap-metrics
 def overlap_metrics(
@@ -91,19 +96,18 @@ def arc_metrics(
 
 # %% ../nbs/03_evaluate.ipynb #objective-change
 def objective_change(
-    before:dict,    # From decode_split, of the model before training
-    after:dict,     # The same of the trained model, with the same noise
-    beta:float,     # At the end of training
-)->dict:            # objective after and before, their difference, in nats, and its 95 % interval, None for one grid
+    untrained:dict,  # From decode_split, of the model before training
+    decoded:dict,    # The same of the trained model, with the same noise
+    beta:float,      # At the end of training
+)->dict:             # objective after and before, their difference, in nats, and its 95 % interval, None for one grid
     "Is distortion + beta*rate of the same grids clearly lower after training than before?"
-    objectives = [decoded["distortion"].double() + beta*decoded["rate"].double() for decoded in (before, after)]
-    change = (objectives[1] - objectives[0]).numpy()
+    old, new = ((part["distortion"].double() + beta*part["rate"].double()).numpy() for part in (untrained, decoded))
+    change = new - old
     mean, interval = change.mean().item(), None
     if len(change) > 1:
         error = 1.96*change.std(ddof=1).item()/math.sqrt(len(change))
         interval = [mean - error, mean + error]
-    old, new = (objective.mean().item() for objective in objectives)
-    return dict(beta=beta, objective=new, before=old, difference=mean, interval=interval)
+    return dict(beta=beta, objective=new.mean().item(), before=old.mean().item(), difference=mean, interval=interval)
 
 # %% ../nbs/03_evaluate.ipynb #learned-text
 def learned_text(
@@ -116,27 +120,31 @@ def learned_text(
             f"{learned['before']:.2f}, difference {learned['difference']:.2f}{interval}")
 
 # %% ../nbs/03_evaluate.ipynb #phase-metrics
-PHASE_FIGURES = ("epoch", "beta", *(f"val_{name}" for name in (
-    "distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "foreground_accuracy", "exact_match")))
+PHASE_FIGURES = (
+    "epoch", "beta", "val_distortion", "val_rate", "val_elbo", "val_pixel_accuracy", "val_all_background_accuracy",
+    "val_foreground_accuracy", "val_exact_match")
 
 def phase_metrics(
-    split,          # An EvaluatedSplit of a run folder
-)->dict:            # phase -> validation figures at its last epoch; `test`: of test grids, where it left a checkpoint
+    run_dir:Path,     # A run folder
+    config:dict,      # Its config.json
+    training:dict,    # Its training.json
+    decoded:dict,     # From decode_split, of the epoch that was kept
+    x:Tensor,         # The same grids, on the CPU
+    device:str="cpu", # Where the models of the other phases go
+)->dict:              # phase -> validation figures at its last epoch; `test`: of test grids, where it left a checkpoint
     "The end of each phase of the schedule: beta at its middle value, at its final value, and the epoch that was kept."
-    kept = split.run_dir/"checkpoints"
     ends = {
-        "end of first ramp": (split.config["beta_mid_epoch"], kept/PHASES[0]),
-        "end of second ramp": (split.config["beta_final_epoch"], kept/PHASES[1]),
-        "best": (split.training.get("best_epoch"), None)}
-    log = {record["epoch"]: record for record in read_log(split.run_dir)}
-    phases = {}
-    for name, (epoch, path) in ends.items():
+        "end of first ramp": (config["beta_mid_epoch"], PHASES[0]),
+        "end of second ramp": (config["beta_final_epoch"], PHASES[1]),
+        "best": (training.get("best_epoch"), None)}
+    log, phases = {record["epoch"]: record for record in read_log(run_dir)}, {}
+    for name, (epoch, file) in ends.items():
         if epoch not in log: continue
         phases[name] = {figure: log[epoch][figure] for figure in PHASE_FIGURES}
-        if path is None: decoded = split.decoded
-        elif path.exists(): decoded = decode_split(load(path, split.vae.device), split.x, split.seed)
-        else: continue
-        phases[name]["test"] = reconstruction_metrics(decoded, split.x)
+        path = run_dir/"checkpoints"/(file or "")
+        if not path.exists(): continue
+        found = decode_split(load(path, device), x, config["seed"]) if file else decoded
+        phases[name]["test"] = reconstruction_metrics(found, x)
     return phases
 
 # %% ../nbs/03_evaluate.ipynb #evaluated-split
@@ -147,22 +155,24 @@ class EvaluatedSplit:
         corpus:GridCorpus,   # train, val, test, and factors: split -> what was drawn, where that is known
         seed:int=0,          # Of posterior samples and draws
         k:int=50,            # Samples a grid for the likelihood
-        run_dir=None,        # The run folder, for metrics of the training
+        run_dir:Path=None,   # The run folder, for metrics of the training
     ):
         self.vae, self.seed, self.k, self.run_dir = vae, seed, k, run_dir
-        self.x, self.train, self.val = corpus.test.cpu(), corpus.train[:MAX_TRAIN_GRIDS].cpu(), corpus.val
-        self.factors, self.val_factors = (corpus.factors.get(name) for name in ("test", "val"))
-
-    mu, logvar, pred = (property(lambda self, name=name: self.decoded[name]) for name in ("mu", "logvar", "pred"))
-    config, training = (property(lambda self, name=name: read_run(self.run_dir, name)[0])
-                        for name in ("config", "training"))
+        self.latent_dim, self.device = vae.latent_dim, getattr(vae, "device", "cpu")
+        self.train, self.val, self.x = corpus.train[:MAX_TRAIN_GRIDS].cpu(), corpus.val, corpus.test.cpu()
+        self.val_factors, self.factors = corpus.factors.get("val"), corpus.factors.get("test")
+        if run_dir: self.config, self.training = read_run(run_dir, "config", "training")
 
     @cached_property
     def decoded(self): return decode_split(self.vae, self.x, self.seed)
-
+    @property
+    def mu(self): return self.decoded["mu"]
+    @property
+    def logvar(self): return self.decoded["logvar"]
+    @property
+    def pred(self): return self.decoded["pred"]
     @cached_property
     def val_mu(self): return self.vae.encode(self.val, check=False).cpu()
-
     @property
     def beta(self): return self.training.get("beta_final", self.config["beta_final"])
 
@@ -175,24 +185,24 @@ class EvaluatedSplit:
 
 # %% ../nbs/03_evaluate.ipynb #metrics
 METRICS = {
-    "test": lambda s: reconstruction_metrics(s.decoded, s.x),
-    "test.wrong_cells_per_grid": lambda s: mean_cells(error_kinds(s.pred, s.x)),
-    "test.baselines": lambda s: baselines(s.train, s.x, s.vae.latent_dim),
-    "test.likelihood": lambda s: likelihood(s.vae, s.x, s.decoded, s.k, s.seed),
-    "test.likelihood.generator": lambda s: generator_cost(s.x, s.factors),
-    "test.code": lambda s: latent_usage(s.vae, s.x, s.mu, s.logvar, rng("usage", s.seed)),
-    "test.unseen": lambda s: overlap_metrics(s.train, s.x, s.decoded),
-    "test.failures": lambda s: object_errors(s.x, s.pred).counts(),
-    "test.lines": lambda s: interpolation_metrics(s.vae, s.mu, s.factors, s.seed),
-    "test.by_factor": lambda s: by_factor(s.x, s.pred, s.factors),
-    "test.meaning": lambda s: disentanglement(s.val_mu, s.val_factors, s.mu, s.factors),
-    "operators": lambda s: equivariance_metrics(s.vae, s.val, s.x, s.mu, s.pred),
-    "noise": lambda s: noise_metrics(s.vae, s.x, s.mu, s.pred, s.seed),
-    "transformed": lambda s: composition_metrics(s.vae, s.x, s.seed),
+    "test": reconstruction_metrics,
+    "test.wrong_cells_per_grid": lambda pred, x: mean_cells(error_kinds(pred, x)),
+    "test.baselines": baselines,
+    "test.likelihood": likelihood,
+    "test.likelihood.generator": generator_cost,
+    "test.code": latent_usage,
+    "test.unseen": overlap_metrics,
+    "test.failures": lambda x, pred: object_errors(x, pred).counts(),
+    "test.lines": interpolation_metrics,
+    "test.by_factor": by_factor,
+    "test.meaning": disentanglement,
+    "operators": equivariance_metrics,
+    "noise": noise_metrics,
+    "transformed": composition_metrics,
     "phases": phase_metrics,
-    "learned": lambda s: objective_change(s.untrained, s.decoded, s.beta),
-    "baselines.untrained": lambda s: reconstruction_metrics(s.untrained, s.x),
-    "arc": lambda s: arc_metrics(s.vae, s.seed),
+    "learned": objective_change,
+    "baselines.untrained": lambda untrained, x: reconstruction_metrics(untrained, x),
+    "arc": arc_metrics,
 }
 
 # %% ../nbs/03_evaluate.ipynb #measure
@@ -203,11 +213,11 @@ def measure(
     "Evaluate metrics of a split."
     metrics, progress = {}, Progress("metrics")
     for done, key in enumerate(keys, 1):
-        *path, name = key.split(".")
-        part = metrics
-        for parent in path: part = part.setdefault(parent, {})
-        value = METRICS[key](split)
-        if value is not None: part[name] = value
+        names = signature(METRICS[key]).parameters
+        value = METRICS[key](**{name: getattr(split, name) for name in names if name in dir(split)})
+        *path, last = key.split(".")
+        part = reduce(lambda part, name: part.setdefault(name, {}), path, metrics)
+        if value is not None: part[last] = value
         progress(done, len(keys))
     return metrics
 
@@ -306,9 +316,8 @@ def evaluate(
 
 # %% ../nbs/03_evaluate.ipynb #demo-run
 def demo_run(
-    run_dir="",           # A run folder; empty: ARC_VAE_RUN, else a small run
-    evaluated:bool=True,  # Whether the small run is to have been evaluated
-)->tuple:                 # Path of the folder, and whether it is a copy to do with as one likes
+    run_dir="",   # A run folder; empty: ARC_VAE_RUN, else a small run
+)->tuple:         # Path of the folder, and whether it is a copy to do with as one likes
     "A run to show: the one asked for, or a copy of a small one that is trained once and kept in the temporary folder."
     run_dir = run_dir or os.environ.get("ARC_VAE_RUN", "")
     if run_dir: return Path(run_dir), False
@@ -321,6 +330,5 @@ def demo_run(
             shutil.rmtree(kept/"small", ignore_errors=True)
             evaluate(small_run(kept/"small"), "cpu", "disabled", k=2)
     copy = Path(tempfile.mkdtemp())/"small"
-    left_out = () if evaluated else ("metrics.json", "evaluation.npz")
-    shutil.copytree(kept/"small", copy, ignore=shutil.ignore_patterns("*lock", *left_out))
+    shutil.copytree(kept/"small", copy, ignore=shutil.ignore_patterns("*lock"))
     return copy, True

@@ -26,9 +26,6 @@ from arc_vae.infra.runs import RunError
 from arc_vae.train import small_run
 
 
-def silent(line): pass
-
-
 def strict(text):
     "JSON as every other reader takes it."
     def refuse(word): raise ValueError(f"{word} is no JSON")

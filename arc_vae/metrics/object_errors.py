@@ -177,15 +177,13 @@ def _accuracy(cells, hit, whole):
     return dict(foreground_accuracy=float(share), exact=float(whole.mean()), n=len(whole))
 
 def by_factor(
-    x,                   # True colors, (N, 16, 16)
-    pred,                # Predicted colors, (N, 16, 16)
+    x:Tensor,            # True colors, uint8 (N, 16, 16)
+    pred:Tensor,         # Predicted colors, uint8 (N, 16, 16)
     factors:np.ndarray,  # What was drawn, int8 (N, objects, 7), -1 where there is no object; None: unknown
 )->dict:                 # `kind` and `objects`: group -> shares of colored cells and of whole objects (or grids), count
     "Accuracy of the colored cells by kind of object and by number of objects in the grid; None for unknown factors."
     if factors is None: return None
-    intact = intact_cells(torch.as_tensor(pred), torch.as_tensor(x)).numpy()
-    x, pred = np.asarray(x), np.asarray(pred)
-    hit = pred == x
+    intact, hit, x = intact_cells(pred, x).numpy(), (pred == x).numpy(), x.numpy()
     cells = drawn_cells(x, factors)
     kinds, count = factors[..., FACTORS.index("kind")], count_drawn(factors)
     by_kind, by_count = {}, {}

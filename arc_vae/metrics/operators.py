@@ -24,7 +24,11 @@ from .accuracy import accuracies, count_correct, mean_cells
 # %% ../../nbs/metrics/06_operators.ipynb #translation
 class Translation:
     "Move everything by some cells."
-    def __init__(self, down:int=0, right:int=0): self.down, self.right = down, right
+    def __init__(self,
+        down:int=0,   # Cells
+        right:int=0,  # Cells
+    ):
+        self.down, self.right = down, right
 
     def on_grids(self, x): return x.roll((self.down, self.right), (1, 2))
 
@@ -35,7 +39,10 @@ class Translation:
 # %% ../../nbs/metrics/06_operators.ipynb #recoloring
 class Recoloring:
     "Add to the color of every object."
-    def __init__(self, by:int): self.by = by
+    def __init__(self,
+        by:int,   # How many colors further
+    ):
+        self.by = by
 
     def on_grids(self, x): return torch.where(x > 0, x + self.by, 0)
 
@@ -44,7 +51,10 @@ class Recoloring:
 # %% ../../nbs/metrics/06_operators.ipynb #rotation
 class Rotation:
     "Mirror or turn whole grids; the network may do it with codes by `turn`."
-    def __init__(self, orientation:int): self.orientation = orientation  # MIRROR or QUARTER
+    def __init__(self,
+        orientation:int,   # MIRROR or QUARTER
+    ):
+        self.orientation = orientation
 
     def on_grids(self, x): return x.flip(2) if self.orientation == MIRROR else x.rot90(1, (1, 2))
 
@@ -53,7 +63,10 @@ class Rotation:
 # %% ../../nbs/metrics/06_operators.ipynb #oflargest
 class OfLargest:
     "Do something to the largest object only; grids in which two are equally large do not count."
-    def __init__(self, operator): self.operator = operator
+    def __init__(self,
+        operator,   # A Translation or Recoloring
+    ):
+        self.operator = operator
 
     def parts(self, x):
         "The largest object alone, all the others, and whether it is larger than they are."
