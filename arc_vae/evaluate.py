@@ -30,7 +30,7 @@ from .code.network import load
 from .training.state import PHASES, START
 from .metrics.accuracy import accuracy_report, error_kinds, mean_cells
 from .metrics.likelihood import active_dims, active_units, generator_cost, latent_usage, likelihood
-from .metrics.likelihood import likelihood_metrics
+from .metrics.likelihood import likelihood_metrics, mean_interval
 from .metrics.baselines import MAX_TRAIN_GRIDS, baselines
 from .metrics.disentanglement import disentanglement
 from .metrics.object_errors import by_factor, object_errors
@@ -102,12 +102,8 @@ def objective_change(
 )->dict:             # objective after and before, their difference, in nats, and its 95 % interval, None for one grid
     "Is distortion + beta*rate of the same grids clearly lower after training than before?"
     old, new = ((part["distortion"].double() + beta*part["rate"].double()).numpy() for part in (untrained, decoded))
-    change = new - old
-    mean, interval = change.mean().item(), None
-    if len(change) > 1:
-        error = 1.96*change.std(ddof=1).item()/math.sqrt(len(change))
-        interval = [mean - error, mean + error]
-    return dict(beta=beta, objective=new.mean().item(), before=old.mean().item(), difference=mean, interval=interval)
+    mean, interval = mean_interval(new - old)
+    return dict(beta=beta, objective=float(new.mean()), before=float(old.mean()), difference=mean, interval=interval)
 
 # %% ../nbs/03_evaluate.ipynb #learned-text
 def learned_text(

@@ -75,7 +75,6 @@ _ROWS = dict(  # Label, unit and decimals
     new_share=("not in train", "share", 1),
     new_family_share=("nor turned or recolored", "share", 1),
     distinct_share=("different from each other", "share", 1),
-    cells_to_nearest=("cells to the nearest other", "nats", 1),
 )
 
 def report_table(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'orbit_hash', 'train_overlap', 'is_valid', 'interpolation_validity', 'interpolation_metrics',
-           'component_shares', 'nearest_other', 'grid_statistics']
+           'component_shares', 'grid_statistics']
 
 # %% ../../nbs/metrics/05_novelty.ipynb #imports
 from typing import Callable
@@ -116,17 +116,6 @@ def component_shares(
     def shares(values, n): return (torch.bincount(values - 1, minlength=n).double()/max(len(values), 1)).tolist()
     return dict(color_shares=shares(color, N_COLORS - 1), size_shares=shares(size.clamp(max=len(SIZES)), len(SIZES)))
 
-# %% ../../nbs/metrics/05_novelty.ipynb #nearest-other
-def nearest_other(
-    grids:Tensor,  # uint8 (N, 16, 16)
-)->float:          # Cells; None for a single grid
-    "In how many cells a grid differs from the most similar other one, on average."
-    if len(grids) < 2: return None
-    features = torch.nn.functional.one_hot(grids.long().flatten(1), N_COLORS).flatten(1).float()
-    agree = torch.cat([part @ features.T for part in features.split(500)])
-    closest = agree.fill_diagonal_(-1).max(1).values.double()
-    return (GRID*GRID - closest).mean().item()
-
 # %% ../../nbs/metrics/05_novelty.ipynb #grid-statistics
 def grid_statistics(
     grids,       # Colors, (N, 16, 16)
@@ -144,5 +133,4 @@ def grid_statistics(
         cells_per_component=colored/n_components if n_components else None,
         valid_share=is_valid(x).double().mean().item(),
         distinct_share=len(np.unique(orbit_hash(x)))/len(x),
-        cells_to_nearest=nearest_other(x),
         **component_shares(x))
