@@ -74,14 +74,6 @@ def test_splits_stay_what_they_are(tmp_path, names):
     for split in SPLITS: assert np.array_equal(getattr(made, split).numpy(), PARTS[split])
 
 
-@pytest.mark.parametrize("gone", ["val", "test"])
-def test_a_missing_split_is_a_tenth_of_training(tmp_path, gone, capsys):
-    np.savez(tmp_path/"in.npz", **{split: grids for split, grids in PARTS.items() if split != gone})
-    made = load_corpus(convert(tmp_path/"in.npz", tmp_path/"out.npz"))
-    assert len(getattr(made, gone)) == 4 and len(made.train) == 36
-    assert f"no {gone} split: 4 training grids" in capsys.readouterr().out
-
-
 TASK = dict(train=[dict(input=[[1, 2]], output=[[2], [1]])]*2, test=[dict(input=[[3]])])
 LARGE = dict(train=[dict(input=[[1]*17], output=[[4]])], test=[])
 JSON = {
@@ -121,6 +113,7 @@ def text(suffix, content): return lambda p: p.with_suffix(suffix).write_text(con
 BAD = {
     "two arrays": ("expected one array of grids, .* found a .60, 16, 16., b .60, 16, 16.", arrays(a=GRIDS, b=GRIDS)),
     "two of a split": ("found train .*, x_train", arrays(train=GRIDS, x_train=GRIDS)),
+    "missing split": ("one each for train, val and test; found train .*, test", arrays(train=GRIDS, test=GRIDS)),
     "misspelt split": ("found trian .*, val .*, test", arrays(trian=GRIDS, val=GRIDS, test=GRIDS)),
     "no grids": ("found none", arrays(labels=np.arange(9), names=np.array(["a"]))),
     "fractions": (r"expected whole numbers from 0 to 9, found 0.5 in row 0, column 0", array(GRIDS + .5)),

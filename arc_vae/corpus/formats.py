@@ -200,8 +200,8 @@ def _read_arrays(path):
     arrays = {name: array for name, array in members.items() if array is not None}
     named = {name: array for name, array in arrays.items() if split_of(name)}
     chosen = named if "train" in map(split_of, named) else arrays
-    each_split_once = chosen == named and len(set(map(split_of, named))) == len(named)
-    if not chosen or len(chosen) > 1 and not each_split_once:
+    roles = sorted(split_of(name) or "" for name in chosen)
+    if len(chosen) != 1 and roles != sorted(SPLITS):
         found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "none"
         raise DatasetError(f"{path}: expected one array of grids, or one each for train, val and test; found {found}")
     rest = ", ".join(name for name in members if name not in chosen)
@@ -262,24 +262,13 @@ def save_corpus(
     return write_atomic(path, lambda f: np.savez_compressed(f, **arrays))
 
 # %% ../../nbs/corpus/03_formats.ipynb #as-splits
-def _split_off_tenth(splits, split):
-    "Make a tenth of the training grids the split that is missing."
-    parts = split_80_10_10(splits["train"])
-    splits[split] = parts["val"]
-    splits["train"] = torch.cat([parts["train"], parts["test"]])
-    log.info(f"no {split} split: {len(parts['val']):,} training grids became it, by a seeded permutation")
-
 def as_splits(
     sets:dict,   # Name -> uint8 (N, 16, 16), from read_grids
     path="",     # Named in the error
 )->dict:         # train, val, test -> uint8 (N, 16, 16)
     "Make train, val and test of sets of grids; DatasetError where there are fewer than ten grids."
-    splits = {split_of(name): grids for name, grids in sets.items() if split_of(name)}
-    if len(splits) > 1 and "train" in splits:
-        for split in SPLITS:
-            if split in splits: continue
-            _split_off_tenth(splits, split)
-        return splits
+    splits = {split_of(name): grids for name, grids in sets.items()}
+    if set(splits) == set(SPLITS): return splits
     if len(sets) < 10:  # as one set, which is what a single array is
         images = torch.cat(list(sets.values()))
         log.info(f"{len(images):,} grids split 80/10/10 by a seeded permutation")

@@ -92,13 +92,6 @@ def read_npz(
         raise DatasetError(f"{where}: expected {expected}, found {short_error(e)}") from None
 
 # %% ../../nbs/infra/00_files.ipynb #write-atomic
-def _sync_folder(folder):
-    "Bring the names in a folder to the disk, which only POSIX systems offer."
-    if os.name != "posix": return
-    handle = os.open(folder, os.O_RDONLY)
-    try: os.fsync(handle)
-    finally: os.close(handle)
-
 def write_atomic(
     path,   # Final name, in an existing folder
     write,  # Called with an open binary file
@@ -112,7 +105,6 @@ def write_atomic(
             f.flush()
             os.fsync(f.fileno())
         os.replace(part, path)
-        _sync_folder(path.parent)
     except OSError as e:
         if e.errno is None: raise
         raise OSError(e.errno, e.strerror, str(path)) from e  # and not the temporary file's name
