@@ -62,7 +62,7 @@ def goes_on_to_the_same(alone, name):
 def status(run): return json.loads((run/"training.json").read_text())["status"]
 
 
-@pytest.mark.parametrize("killed", ["all", "command line"])
+@pytest.mark.parametrize("killed", ["all", "command_line"])
 def test_a_killed_run_goes_on(alone, killed):
     "kill -9; the command line takes its kernel along, the weights come out bit for bit the same."
     run, kernels = started(alone.parents[1], killed)
