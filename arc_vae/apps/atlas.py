@@ -104,7 +104,7 @@ class MapPanel:
         points = ((points - (low + high)/2)/span).astype(np.float32)
         self.projection = np.linalg.lstsq(_with_ones(atlas.mu), points, rcond=None)[0]  # of any z
         share = f"{100*explained[:2].sum():.0f} %"
-        self.view = MapView(points=points.tobytes(), caption=f"ring: the sliders; PCA, {share} of the variance")
+        self.view = MapView(points=points.tobytes(), caption=f"ring: the sliders; PCA, {share} of variance")
         self.view.on_msg(self._on_message)
         self.color_by = w.Dropdown(options=list(atlas.attributes), description="color", layout=dict(width="auto"))
         self.color_by.style.description_width = "auto"
