@@ -78,8 +78,6 @@ def test_a_run_becomes_a_folder_that_comes_back_as_the_model(exported):
         for name in file.keys(): assert torch.equal(file.get_tensor(name), vae.state_dict()[name]), name
     card, test = ModelCard.load(folder/"README.md"), read_json(run/"metrics.json")["test"]
     assert (card.data.library_name, card.data.license) == ("arc_vae", "apache-2.0")
-    figures = {result.metric_type: result.metric_value for result in card.data.eval_results}
-    assert figures == {name: pytest.approx(test[name]) for name in figures}
     assert f"| exact grids | {test['exact_match']:.2%} |" in card.text and "encoder.onnx" in card.text
 
 
