@@ -16,21 +16,20 @@ import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, median
 
 import torch
 from measure import prepare, time_in_turns, use_kernel_environment
 
 from arc_vae.code.network import NETWORKS, object_network
 from arc_vae.infra.runs import read_log
-from arc_vae.metrics.labels import markdown_table
+from arc_vae.metrics.labels import LABELS, format_spread, markdown_table
 from arc_vae.train import train
 from arc_vae.training.settings import make_config, open_corpus
 
 HERE = Path(__file__).parent
 LOG = HERE/"quality.jsonl"
-SHOWN = dict(pixel_accuracy="pixel", foreground_accuracy="colored", exact_match="exact", distortion="D", rate="R",
-             objective="D + 2R", elbo="elbo")
+SHOWN = ("pixel_accuracy", "foreground_accuracy", "exact_match", "distortion", "rate", "objective", "elbo")
 
 
 def add_variants():
@@ -81,20 +80,14 @@ def run(candidate, cfg, n_train):
         commit=commit.stdout.strip(), torch=torch.__version__, cores=os.cpu_count(), asked=" ".join(sys.argv[1:]))
 
 
-def spread(name, values):
-    "Mean of a figure, shares in percent, and its standard deviation where there are several seeds."
-    if name.endswith(("accuracy", "match")): values = [100*value for value in values]
-    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
-
-
 def table(records):
     "Mean and spread over seeds; candidates that were trained for longer stand in lines of their own."
-    rows = [["candidate", "seeds", "million grids", "minutes", "end of", *SHOWN.values()]]
+    rows = [["candidate", "seeds", "million grids", "minutes", "end of", *(LABELS[key].name for key in SHOWN)]]
     for name, grids in dict.fromkeys((r["candidate"], r["grids"]) for r in records):
         runs = [r for r in records if (r["candidate"], r["grids"]) == (name, grids)]
         minutes = mean(r["minutes"] for r in runs)
         for phase, label in (("beta_one", "β = 1"), ("final", f"β = {runs[0]['final']['beta']:g}")):
-            figures = [spread(key, [r[phase][key] for r in runs]) for key in SHOWN]
+            figures = [format_spread([r[phase][key] for r in runs], LABELS[key].unit, 1) for key in SHOWN]
             rows.append([name, str(len(runs)), f"{grids/1e6:.2f}", f"{minutes:.1f}", label, *figures])
     return markdown_table(rows)
 

@@ -40,7 +40,7 @@ foreground_precision object_recall intervals at_most_wrong likelihood code unsee
 baselines""")
 EPOCH_LINE = re.compile(
     r"^epoch +(\d+)/(\d+)  β ([\d.]+)  D +[\d.]+ R +[\d.]+  colored +[\d.]+%  "
-    r"pixel [\d.]+% \(black [\d.]+%\)  left \d+:\d\d", re.M)
+    r"cells [\d.]+% \(black [\d.]+%\)  left \d+:\d\d", re.M)
 ACCURACIES = ("pixel_accuracy", "skill", "foreground_accuracy", "foreground_precision", "balanced_color_accuracy",
               "object_recall", "exact_match")
 ERRORS = ("whole", "shifted", "resized", "wrong color", "smeared", "dropped")

@@ -17,31 +17,28 @@ class Label(NamedTuple):
     unit:str="share"   # share, score, nats or count
     decimals:int=2
     better:int=1       # 1: higher is better; -1: lower is better
+    short:str=""       # The name where there is little room, in the line of an epoch
 
 # %% ../../nbs/metrics/00_labels.ipynb #labels
 LABELS = dict(
-    pixel_accuracy=Label("cells right"),
-    all_background_accuracy=Label("all black"),
+    pixel_accuracy=Label("cells right", short="cells"),
+    all_background_accuracy=Label("all black", short="black"),
     skill=Label("skill", "score", 3),
-    foreground_accuracy=Label("colored cells right"),
+    foreground_accuracy=Label("colored cells right", short="colored"),
     foreground_precision=Label("of those painted, right"),
     balanced_color_accuracy=Label("balanced over colors"),
     object_recall=Label("whole objects"),
     exact_match=Label("exact grids"),
     equivariance=Label("exactly"),
     objective=Label("objective", "nats", better=-1),
-    distortion=Label("distortion", "nats", better=-1),
-    rate=Label("rate", "nats", better=-1),
+    distortion=Label("distortion", "nats", better=-1, short="D"),
+    rate=Label("rate", "nats", better=-1, short="R"),
     elbo=Label("elbo", "nats"),
     log_likelihood=Label("log-likelihood", "nats"),
     bits_per_grid=Label("bits per grid", "score", better=-1),
     active_dims=Label("numbers of more than 0.05 nats", "count", 0),
     active_units=Label("active units", "count", 0),
     n_grids=Label("grids", "count", 0),
-    disentanglement=Label("disentanglement", "score"),
-    completeness=Label("completeness", "score"),
-    informativeness=Label("informativeness", "score"),
-    mig=Label("MIG", "score"),
 )
 
 # %% ../../nbs/metrics/00_labels.ipynb #label-of
@@ -60,7 +57,6 @@ def format_number(
     value:float,         # None or NaN: nothing was there to be measured
     unit:str="share",    # share, score, nats or count
     decimals:int=None,   # As usual for the unit where it is not given
-    sign:bool=False,     # A plus in front of positive numbers
 )->str:                  # 97.31%, 0.812, 12.34 or 1,234; a dash where nothing was measured
     "A number as text; ValueError for an unknown unit."
     usual = dict(share=2, score=3, nats=2, count=0)
@@ -69,18 +65,17 @@ def format_number(
     if decimals is None: decimals = usual[unit]
     percent = "%" if unit == "share" else "f"
     # z: no minus in front of a zero
-    return format(value, f"{'+' if sign else ''}z,.{decimals}{percent}")
+    return format(value, f"z,.{decimals}{percent}")
 
 # %% ../../nbs/metrics/00_labels.ipynb #format-metric
 def format_metric(
     key:str,             # As label_of takes it
     value:float,         # Or None
     decimals:int=None,   # Other than in the table
-    sign:bool=False,     # A plus in front of positive numbers
 )->str:
     "The value of a metric as text, in its unit."
     label = label_of(key)
-    return format_number(value, label.unit, label.decimals if decimals is None else decimals, sign)
+    return format_number(value, label.unit, label.decimals if decimals is None else decimals)
 
 # %% ../../nbs/metrics/00_labels.ipynb #format-spread
 def format_spread(

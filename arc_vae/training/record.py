@@ -22,6 +22,7 @@ from ..infra.tracking import Tracker
 from ..infra.random import rng
 from ..data import GridCorpus, render_grids
 from ..model import VAE, elbo
+from ..metrics.labels import format_metric, label_of
 from ..metrics.likelihood import active_dims
 from .settings import TrainConfig, beta_at, lr_at
 from .state import Diverged, TrainState
@@ -56,11 +57,13 @@ def epoch_line(
     e:dict,       # A record of log.jsonl
 )->str:           # One line
     "An epoch as one line of text, of at most 100 columns: what it cost, what came out right, and how long to go."
+    def short(key, decimals, width=0):
+        text = format_metric(key, e[f"val_{key}"], decimals)
+        return f"{label_of(key).short} {text:>{width}}"
     when = f"epoch {e['epoch']:>2}/{e['epochs']}  β {e['beta']:.2f}"
-    cost = f"D {e['val_distortion']:5.1f} R {e['val_rate']:4.1f}"
-    colored = f"colored {e['val_foreground_accuracy'] or 0:5.1%}"
-    pixel = f"pixel {e['val_pixel_accuracy']:.2%} (black {e['val_all_background_accuracy']:.2%})"
-    line = f"{when}  {cost}  {colored}  {pixel}  left {clock(e['seconds_left'])}"
+    cost = f"{short('distortion', 1, 5)} {short('rate', 1, 4)}"
+    cells = f"{short('pixel_accuracy', 2)} ({short('all_background_accuracy', 2)})"
+    line = f"{when}  {cost}  {short('foreground_accuracy', 1, 5)}  {cells}  left {clock(e['seconds_left'])}"
     return f"{line}  best" if e["best"] else line
 
 # %% ../../nbs/training/02_record.ipynb #write-status
