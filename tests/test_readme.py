@@ -39,11 +39,6 @@ def test_readme_blocks_run(tmp_path):
             for line in code.splitlines():
                 run_shell_line(line, tmp_path)
 
-def test_readme_is_short():
-    lines = README.splitlines()
-    assert len(lines) <= 130
-    assert [line for line in lines if len(line) > 120] == []
-
 @pytest.mark.parametrize("page, words", [("README.md", []), ("docs/results.md", ["full"])])
 def test_pages_show_the_results_that_are_kept(page, words):
     done = subprocess.run([sys.executable, ROOT/"benchmarks"/"results.py", *words], capture_output=True, text=True)

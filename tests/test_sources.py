@@ -160,3 +160,9 @@ def test_names_in_pages_exist():
         gone |= {name for name in re.findall(r"\b(arc_vae(?:\.[a-z]\w*)+)", text) if not exists(name)}
         gone |= {name for name in re.findall(r"`((?:\w+/)?\d\d\w?_\w+)`", text) if name not in notebooks}
     assert gone == set()
+
+
+def test_readme_is_short():
+    lines = (ROOT/"README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 130
+    assert [line for line in lines if len(line) > 120] == []
