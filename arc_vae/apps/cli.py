@@ -29,7 +29,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx):
         try: return super().invoke(ctx)
-        except ModuleNotFoundError as error: raise click.ClickException(arc_vae.missing(error)) from None
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("arc_vae"): raise  # a bug, not a missing package
+            raise click.ClickException(arc_vae.missing(error)) from None
         except (ValueError, ImportError, OSError) as error:
             if isinstance(error, ValueError) and not type(error).__module__.startswith("arc_vae"): raise
             raise click.ClickException(str(error)) from None
