@@ -154,7 +154,7 @@ class EvaluatedSplit:
         run_dir:Path=None,   # The run folder, for metrics of the training
     ):
         self.vae, self.seed, self.k, self.run_dir = vae, seed, k, run_dir
-        self.latent_dim, self.device = vae.latent_dim, getattr(vae, "device", "cpu")
+        self.latent_dim, self.device = vae.latent_dim, vae.device
         self.train, self.val, self.x = corpus.train[:MAX_TRAIN_GRIDS].cpu(), corpus.val, corpus.test.cpu()
         self.val_factors, self.factors = corpus.factors.get("val"), corpus.factors.get("test")
         if run_dir: self.config, self.training = read_run(run_dir, "config", "training")
