@@ -57,7 +57,7 @@ def test_no_json_may_hold_nan():
 def test_a_pipe_that_knows_no_beta_gets_a_question_mark(tmp_path, environment):
     done = command("arc-vae", "sweep", "--help", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout
-    assert "Train and evaluate over ?, seeds" in done.stdout.replace("β", "?")
+    assert "Train and evaluate over ? and seeds" in done.stdout.replace("β", "?")
 
 
 # Somebody else's kernel, package, temporary folder
