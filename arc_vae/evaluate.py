@@ -22,8 +22,7 @@ from .infra.files import write_atomic, write_json
 from .infra.logging import Progress, log, quiet
 from .infra.tracking import Tracker, check_mode
 from .infra.runs import RunError, find_corpus, read_log, read_run
-from .infra.random import rng
-from .data import GridCorpus
+from .data import GridCorpus, rng
 from .corpus.formats import arc_grids, load_corpus
 from .model import VAE, encode_decode, gaussian_kl
 from .code.network import load

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from .infra.tracking import Tracker, check_mode
 from .infra.runs import read_evaluation, read_run
-from .infra.random import rng
-from .data import N_COLORS
+from .data import N_COLORS, rng
 from .corpus.objects import count_objects, find_objects
 from .code.codebook import QUARTER
 from .code.operators import move, recolor, shift, turn

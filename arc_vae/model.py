@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .infra.random import rng
-from .data import N_COLORS, as_grids
+from .data import N_COLORS, as_grids, rng
 
 # %% ../nbs/01_model.ipynb #one-hot
 def one_hot(

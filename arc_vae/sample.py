@@ -17,8 +17,7 @@ from .infra.files import write_atomic, write_json
 from .infra.logging import log
 from .infra.tracking import Tracker, check_mode
 from .infra.runs import RunError, read_arrays, read_run
-from .infra.random import rng
-from .data import COLOR_NAMES, render_grids
+from .data import COLOR_NAMES, render_grids, rng
 from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .code.network import load
 from .model import VAE

@@ -19,8 +19,7 @@ from .infra.tracking import Tracker, check_mode
 from .infra.checkpoint import STATE
 from .infra.runs import CONFIG_SCHEMA, RunError, catch_signals, check_unused, open_run, pick_device
 from .infra.runs import read_json, read_log, run_lock
-from .infra.random import rng
-from .data import GridCorpus, augment
+from .data import GridCorpus, augment, rng
 from .corpus.generator import fresh_grids
 from .corpus.formats import corpus_report, describe
 from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize

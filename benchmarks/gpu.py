@@ -17,7 +17,7 @@ import torch
 from measure import prepare, wait_for
 
 from arc_vae.infra.logging import quiet
-from arc_vae.infra.random import rng
+from arc_vae.data import rng
 from arc_vae.infra.runs import read_log
 from arc_vae.metrics.labels import markdown_table
 from arc_vae.model import encode_decode

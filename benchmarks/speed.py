@@ -20,7 +20,7 @@ from rivals import LOOPS
 
 from arc_vae.code.network import make_vae
 from arc_vae.corpus.generator import make_grids
-from arc_vae.infra.random import rng
+from arc_vae.data import rng
 from arc_vae.metrics.labels import markdown_table
 from arc_vae.model import encode_decode
 from arc_vae.training.settings import make_config

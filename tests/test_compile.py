@@ -4,7 +4,7 @@ import torch
 from conftest import contents
 
 from arc_vae.corpus.generator import make_grids
-from arc_vae.infra.random import rng
+from arc_vae.data import rng
 from arc_vae.code.network import make_vae
 from arc_vae.training.state import maybe_compile
 from arc_vae.train import loss_terms, make_update, small_run, train_epoch

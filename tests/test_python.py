@@ -12,7 +12,7 @@ import arc_vae
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.checkpoint import CheckpointError
 from arc_vae.code.network import make_vae
-from arc_vae.infra.random import rng
+from arc_vae.data import rng
 from arc_vae.model import ReferenceDecoder, ReferenceEncoder
 from arc_vae.infra.runs import ConfigError
 from arc_vae.train import small_run

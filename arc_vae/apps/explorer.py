@@ -17,8 +17,7 @@ from torch import Tensor
 
 from ..infra.checkpoint import CheckpointError
 from ..infra.runs import RunError
-from ..infra.random import rng
-from ..data import GRID
+from ..data import GRID, rng
 from ..code.network import load
 from .views import GridView, Sliders, button, in_a_column, in_a_row, slider_readings, slider_rows
 from .edits import Edit, LatentState, apply_edit, python_of, state_of

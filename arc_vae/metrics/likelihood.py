@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..infra.random import rng
+from ..data import rng
 from ..corpus.entropy import entropy_bound, scene_cost
 from ..model import VAE, distortion, elbo, rate, reparameterize
 

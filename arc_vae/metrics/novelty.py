@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import GRID, N_COLORS, SYMMETRIES
-from ..infra.random import rng
+from ..data import GRID, N_COLORS, SYMMETRIES, rng
 from ..corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE, count_drawn
 from ..corpus.objects import connected_components, describe_components
 from .disentanglement import MIN_SAMPLES

@@ -14,7 +14,7 @@ from typing import Callable
 import torch
 from torch import Tensor
 
-from ..infra.random import rng
+from ..data import rng
 from ..corpus.objects import find_objects, paint
 from ..model import VAE
 from ..code.codebook import MIRROR, QUARTER

@@ -17,8 +17,7 @@ import torch
 from ..infra.files import write_atomic
 from ..infra.logging import log
 from ..infra.runs import RunError, read_arrays, read_evaluation, read_run
-from ..infra.random import rng
-from ..data import COLOR_NAMES, N_COLORS, PALETTE
+from ..data import COLOR_NAMES, N_COLORS, PALETTE, rng
 from ..corpus.generator import FACTORS, KINDS, count_drawn
 from .figures import new_figure
 

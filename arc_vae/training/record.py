@@ -19,8 +19,7 @@ from ..infra.files import write_json
 from ..infra.logging import clock
 from ..infra.runs import write_log
 from ..infra.tracking import Tracker
-from ..infra.random import rng
-from ..data import GridCorpus, render_grids
+from ..data import GridCorpus, render_grids, rng
 from ..model import VAE, elbo
 from ..metrics.labels import format_metric, label_of
 from ..metrics.likelihood import active_dims
