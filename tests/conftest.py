@@ -51,7 +51,7 @@ def smoke(workplace):
 def evaluated():
     "The small trained and evaluated run that the notebooks show too, with its maps, for tests that look into a model."
     from arc_vae.evaluate import demo_run
-    from arc_vae.report.latent_map import projections
+    from arc_vae.latent_viz import projections
     os.environ.pop("ARC_VAE_RUN", None)
     run, _ = demo_run()
     projections(run)

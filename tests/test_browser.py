@@ -9,7 +9,7 @@ from browsing import find_chromium, jupyter_lab, opened
 from arc_vae.apps.page import write_page
 from arc_vae.code.network import load
 from arc_vae.infra.runs import read_evaluation
-from arc_vae.report.latent_map import projections
+from arc_vae.latent_viz import projections
 
 
 @pytest.fixture(scope="module")

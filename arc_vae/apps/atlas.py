@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from ..infra.runs import read_evaluation, read_run
+from ..data import COLOR_NAMES
 from ..corpus.generator import make_grids
 from ..corpus.objects import count_objects
 from ..model import gaussian_kl
-from ..report.latent_map import Attribute, colormap_for, grid_attributes, project
+from ..latent_viz import colormap_for, grid_attributes, project_pca
 from .views import MapView, in_a_column
 
 # %% ../../nbs/apps/05_atlas.ipynb #atlas
@@ -27,7 +28,7 @@ class Atlas:
     x:np.ndarray          # Grids, uint8 (N, 16, 16)
     mu:np.ndarray         # Their posterior means, (N, D)
     kl:list               # Mean KL of each dimension, nats, (D,)
-    attributes:dict       # Name -> Attribute, by which points may be colored
+    attributes:dict       # Name -> int of each grid, by which points may be colored
     kind:str="test grid"  # What one of them is called
 
     def __len__(self): return len(self.x)
@@ -38,7 +39,7 @@ class Atlas:
         "A line about a grid."
         n = int(count_objects(torch.from_numpy(self.x[i:i + 1])))
         cells = int((self.x[i] > 0).sum())
-        wrong = int(self.attributes["wrong cells"].values[i])
+        wrong = int(self.attributes["wrong cells"][i])
         return f"{self.name(i)}: {n} object{'s'*(n != 1)}, {cells} colored cells, {wrong} decoded wrong"
 
     def many_objects_first(self):
@@ -46,9 +47,9 @@ class Atlas:
         return np.argsort((count_objects(torch.from_numpy(self.x)).numpy() - 3)**2, kind="stable").tolist()
 
 # %% ../../nbs/apps/05_atlas.ipynb #atlas-of-model
-def _attributes(x, decoded, factors):
+def _attributes(x, decoded):
     "What can be seen in grids, and how many of their cells are decoded wrong."
-    return grid_attributes(x, factors) | {"wrong cells": Attribute((decoded != x).sum((1, 2)), None)}
+    return grid_attributes(x) | {"wrong cells": (decoded != x).sum((1, 2))}
 
 def atlas_of_model(
     vae,           # A VAE
@@ -56,10 +57,10 @@ def atlas_of_model(
     seed:int=0,    # Of the grids
 )->Atlas:
     "Grids generated for a model that comes without any."
-    x, factors = make_grids(n, seed)
+    x, _ = make_grids(n, seed)
     mu, sd = vae.encode(x, scales=True, check=False)
     kl = gaussian_kl(mu, 2*sd.log()).mean(0).tolist()
-    return Atlas(x, mu.numpy(), kl, _attributes(x, vae.decode(mu).numpy(), factors), "generated grid")
+    return Atlas(x, mu.numpy(), kl, _attributes(x, vae.decode(mu).numpy()), "generated grid")
 
 # %% ../../nbs/apps/05_atlas.ipynb #atlas-of-run
 def atlas_of_run(
@@ -68,25 +69,19 @@ def atlas_of_run(
     "The test grids of a run; RunError where it was not evaluated."
     e = read_evaluation(run_dir)
     (metrics,) = read_run(run_dir, "metrics")
-    attributes = _attributes(e["x"], e["pred"], e.get("factors"))
-    return Atlas(e["x"], e["mu"], metrics["test"]["kl_per_dim"], attributes)
+    return Atlas(e["x"], e["mu"], metrics["test"]["kl_per_dim"], _attributes(e["x"], e["pred"]))
 
 # %% ../../nbs/apps/05_atlas.ipynb #point-colors
 def point_colors(
-    attribute:Attribute,   # Of the grids
-    name:str,              # Its name
-)->tuple:                  # RGB, uint8 (N, 3); legend as [CSS color, text]
+    values:np.ndarray,   # An attribute of the grids, (N,)
+    name:str,            # Its name
+)->tuple:                # RGB, uint8 (N, 3); legend as [CSS color, text]
     "Colors of points on the map."
-    cmap, norm, occurring = colormap_for(attribute, name)
-    def color_of(values):
-        return (np.array(cmap(norm(values)))[..., :3]*255).round().astype(np.uint8)
-
-    if attribute.names is None:
-        marks = {f"{value:.2g}": value for value in np.linspace(0, norm.vmax, 5)}
-    else:
-        marks = {attribute.names[value]: value for value in occurring}
-    legend = [["#" + bytes(color_of(value)).hex(), text] for text, value in marks.items()]
-    return color_of(attribute.values), legend
+    cmap, norm = colormap_for(name, values)
+    def color_of(values): return (np.array(cmap(norm(values)))[..., :3]*255).round().astype(np.uint8)
+    if name == "main color": texts = {value: COLOR_NAMES[value] for value in np.unique(values)}
+    else: texts = {value: f"{value:.0f}" for value in np.unique(np.linspace(0, norm.vmax, 5).round())}
+    return color_of(values), [["#" + bytes(color_of(value)).hex(), text] for value, text in texts.items()]
 
 # %% ../../nbs/apps/05_atlas.ipynb #map-panel
 def _with_ones(z): return np.append(z, np.ones((len(z), 1)), 1)
@@ -98,7 +93,7 @@ class MapPanel:
         pick:Callable,    # Called with the number of a grid that was clicked
     ):
         self.atlas, self.pick = atlas, pick
-        points, explained = project(atlas.mu)
+        points, explained = project_pca(atlas.mu)
         low, high = points.min(0), points.max(0)
         span = max((high - low).max(), 1e-9)
         points = ((points - (low + high)/2)/span).astype(np.float32)

@@ -18,7 +18,7 @@ from torch import Tensor
 import arc_vae
 from ..data import COLOR_NAMES, GRID, N_COLORS, PALETTE
 from ..code.labels import SHAPE_SPAN, decode_labels
-from ..report.latent_map import dimensions
+from ..latent_viz import dimensions
 
 try:
     import anywidget
