@@ -39,14 +39,14 @@ $(READY): settings.ini setup.py constraints.txt
 	@touch $@
 
 run: $(READY) ## corpus, training, evaluation, samples into outputs/RUN; PRESET= CORPUS= RUN= ARGS= pass through
-	$(BIN)/arc-vae run --preset "$(PRESET)" $(if $(CORPUS),--corpus "$(CORPUS)") $(if $(RUN),--run "$(RUN)") $(ARGS)
+	$(BIN)/arc-vae run --preset "$(PRESET)" $(if $(CORPUS),--corpus "$$CORPUS") $(if $(RUN),--run "$$RUN") $(ARGS)
 
 test: $(READY) ## everything CI runs: clean and exported notebooks, lint, tests
 	$(BIN)/ruff check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 900 --durations 12 tests
 
 explore: $(READY) ## open JupyterLab on the latent sliders of RUN
-	$(BIN)/arc-vae explore --run "$(RUN)"
+	$(BIN)/arc-vae explore --run "$$RUN"
 
 lint: $(READY) ## only the style checks; those of JavaScript where there is npx
 	$(BIN)/ruff check .

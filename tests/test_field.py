@@ -14,6 +14,8 @@ from conftest import ROOT, command
 import arc_vae
 from arc_vae.apps.cli import main
 from arc_vae.code.network import make_vae
+from arc_vae.corpus.formats import save_corpus
+from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.files import write_atomic
 from arc_vae.infra.runs import ConfigError, pick_device
 from arc_vae.training.settings import make_config, resumed_config
@@ -74,16 +76,22 @@ def foreign(tmp_path):
     return dict(JUPYTER_PATH=str(kernel.parents[2]), PYTHONPATH=str(package.parents[1]))
 
 
+ODD = "-{seed} a}b [x] %20%s # & 'q' \"d\" <b> $HOME"
+
+
 def test_a_training_goes_through_where_kernel_package_folder_and_encoding_are_odd(tmp_path, foreign):
-    "The kernel is this Python with this package; sockets have short names; no β is lost."
+    "The kernel is this Python with this package; sockets have short names; no β is lost; no name is a template."
+    (tmp_path/ODD).mkdir()
+    save_corpus(tmp_path/ODD/f"{ODD}.npz", make_grids(100)[0])
     long = tmp_path/("x"*90)
     long.mkdir()
     environment = dict(foreign, TMPDIR=str(long), PYTHONIOENCODING="cp1252", LC_ALL="C", PYTHONUTF8="0")
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import arc_vae.apps.cli; arc_vae.apps.cli.main()"
-    words = ("train", "--preset", "tiny", "--set", "n_corpus=100", "--set", "epochs=1", "--run", "r")
-    done = command("python", "-c", code, *words, cwd=tmp_path, env=environment)
-    assert done.returncode == 0, done.stdout
+    words = ("train", "--preset", "tiny", f"--corpus={ODD}.npz", "--set", "epochs=1", "--run", "r"*200)
+    done = command("python", "-c", code, *words, cwd=tmp_path/ODD, env=environment)
+    assert done.returncode == 0 and "W&B failed" not in done.stdout, done.stdout
     assert "epoch  1/1  ? 1.00" in done.stdout
+    assert (tmp_path/ODD/"outputs"/("r"*200)/"02_train.ipynb").exists()
     assert list(long.glob("arc-vae*")) == []
 
 

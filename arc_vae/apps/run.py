@@ -163,30 +163,21 @@ def raise_cli_error(
         raise RunError(f"{notebook}: the kernel died; memory may have run out") from None
     raise error
 
-# %% ../../nbs/apps/00_run.ipynb #check-parameters
-def _check_parameters(source, parameters):
-    "RunError for a notebook that is missing and for a parameter that it does not have."
-    import papermill
-    if not source.exists(): raise RunError(f"{source}: no such notebook; the installation is not complete")
-    unknown = sorted(set(parameters) - set(papermill.inspect_notebook(str(source))))
-    if unknown: raise RunError(f"{source.name} has no parameter {', '.join(unknown)}")
-
-def _connection(folder):
-    "Sockets in a folder, which only this user can reach; TCP where a name is too long, or on Windows."
-    address = os.path.join(folder, "kernel")
-    if os.name == "posix" and len(os.fsencode(address)) <= 90: return dict(transport="ipc", ip=address)
-    return dict(transport="tcp")
-
+# %% ../../nbs/apps/00_run.ipynb #papermill
 def _papermill(notebook, target, parameters, stream, sockets):
-    "Execute a notebook."
+    "Execute a notebook; its sockets lie in a folder that only this user can reach, on Windows they are TCP ports."
     import papermill
     from traitlets.config import Config
+    address = os.path.join(sockets, "kernel")
+    short = os.name == "posix" and len(os.fsencode(address)) <= 90
+    connection = dict(transport="ipc", ip=address) if short else dict(transport="tcp")
+    # papermill formats paths as templates, in which a doubled brace is a brace
+    paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (NOTEBOOKS/f"{notebook}.ipynb", target)]
     papermill.execute_notebook(
-        str(NOTEBOOKS/f"{notebook}.ipynb"), str(target), parameters, kernel_name="python3", cwd=str(NOTEBOOKS),
-        skip_cells_with_tag="demo", progress_bar=False, log_output=False, stdout_file=stream, stderr_file=sys.stderr,
-        start_timeout=120, autosave_cell_every=30,
+        *paths, parameters, kernel_name="python3", cwd=str(NOTEBOOKS), skip_cells_with_tag="demo", progress_bar=False,
+        log_output=False, stdout_file=stream, stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30,
         shutdown_kernel="immediate",  # asked to end, it is interrupted first, and may complain about that
-        config=Config({"KernelManager": _connection(sockets)}))
+        config=Config({"KernelManager": connection}))
 
 # %% ../../nbs/apps/00_run.ipynb #execute
 STAGES = {"02_train": "training", "03_evaluate": "evaluating", "04_latent_viz": "mapping the latent space",
@@ -199,7 +190,6 @@ def execute(
 ):
     "Run a notebook, passing on its prints and signals; RunError says why a cell failed, exit code 128 + signal."
     parameters["run_dir"] = str(run_dir)
-    _check_parameters(NOTEBOOKS/f"{notebook}.ipynb", parameters)
     log.info(f"{STAGES[notebook]}: outputs/{run_dir.name}/{notebook}.ipynb")
     run_dir.mkdir(parents=True, exist_ok=True)
     target, message = run_dir/f"{notebook}.ipynb", ""

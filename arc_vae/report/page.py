@@ -6,7 +6,7 @@
 __all__ = ['CAPTIONS', 'TERMS', 'EXPLORER_PAGE', 'glossary', 'reproduce_command', 'example_pictures', 'write_report']
 
 # %% ../../nbs/report/03_page.ipynb #imports
-import base64, io, re
+import base64, io, re, shlex
 from importlib.resources import files
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def reproduce_command(
     changed["seed"] = config["seed"]
     settings = " ".join(f"--set {name}={value}" for name, value in changed.items())
     generated = f"atomic-{config.get('n_corpus')}-seed{config.get('seed')}.npz"
-    corpus = "" if Path(config["corpus"]).name == generated else f" CORPUS={config['corpus']}"
+    corpus = "" if Path(config["corpus"]).name == generated else f" CORPUS={shlex.quote(config['corpus'])}"
     return f'make run PRESET={config["preset"]}{corpus} ARGS="{settings}"'
 
 # %% ../../nbs/report/03_page.ipynb #example-pictures
