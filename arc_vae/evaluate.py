@@ -27,13 +27,12 @@ from .corpus.formats import arc_grids, load_corpus
 from .model import VAE, encode_decode, gaussian_kl
 from .code.network import load
 from .training.state import PHASES, START
-from .metrics.accuracy import accuracy_report, error_kinds, mean_cells
 from .metrics.likelihood import active_dims, active_units, generator_cost, latent_usage, likelihood
 from .metrics.likelihood import likelihood_metrics, mean_interval
-from .metrics.baselines import MAX_TRAIN_GRIDS, baselines
+from .metrics.accuracy import MAX_TRAIN_GRIDS, accuracy_report, baselines, by_factor, error_kinds, mean_cells
 from .metrics.disentanglement import disentanglement
-from .metrics.object_errors import by_factor, object_errors
-from .metrics.novelty import interpolation_metrics, train_overlap
+from .metrics.object_errors import object_errors
+from .metrics.novelty import train_overlap
 from .metrics.operators import composition_metrics, equivariance_metrics, noise_metrics
 from .training.record import track_evaluation
 from .train import small_run
@@ -188,7 +187,6 @@ METRICS = {
     "test.code": latent_usage,
     "test.unseen": overlap_metrics,
     "test.failures": lambda x, pred: object_errors(x, pred).counts(),
-    "test.lines": interpolation_metrics,
     "test.by_factor": by_factor,
     "test.meaning": disentanglement,
     "operators": equivariance_metrics,

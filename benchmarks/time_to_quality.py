@@ -26,8 +26,7 @@ from arc_vae.code.network import make_vae
 from arc_vae.corpus.formats import load_corpus
 from arc_vae.infra.runs import pick_device
 from arc_vae.metrics.labels import markdown_table
-from arc_vae.metrics.accuracy import accuracies, count_correct
-from arc_vae.metrics.baselines import nearest_grids
+from arc_vae.metrics.accuracy import accuracies, count_correct, nearest_grids
 from arc_vae.train import validate
 from arc_vae.training.settings import beta_at, make_config
 
@@ -149,7 +148,7 @@ def main():
             for threads in args.threads:
                 records.append(measure(preset, seed, threads, corpus, args))
                 with LOG.open("a", encoding="utf-8") as file: file.write(json.dumps(records[-1]) + "\n")
-    found = accuracies(count_correct(corpus.train[nearest_grids(corpus.train, corpus.val)[0]], corpus.val))
+    found = accuracies(count_correct(corpus.train[nearest_grids(corpus.train, corpus.val)], corpus.val))
     print(table(records, f"{found['foreground_accuracy']:.1%}, {found['exact_match']:.1%}"))
 
 

@@ -27,7 +27,7 @@ checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoint
 checkpoints/beta_mid.pth checkpoints/beta_final.pth
 figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
 figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png
-figures/sample_histograms.png figures/meaning.png figures/failures.png figures/neighbors.png
+figures/meaning.png figures/failures.png figures/neighbors.png
 """.split()
 METRICS = dict(
     corpus="path sha256 n_train n_val n_test background_share",
@@ -36,7 +36,7 @@ METRICS = dict(
     test="""
 n_grids pixel_accuracy all_background_accuracy skill foreground_accuracy balanced_color_accuracy exact_match
 per_color_accuracy distortion rate kl_divergence elbo bits_per_grid kl_per_dim active_dims active_units
-foreground_precision object_recall intervals at_most_wrong likelihood code unseen by_factor failures lines meaning
+foreground_precision object_recall intervals likelihood code unseen by_factor failures meaning
 baselines""")
 EPOCH_LINE = re.compile(
     r"^epoch +(\d+)/(\d+)  β ([\d.]+)  D +[\d.]+ R +[\d.]+  colored +[\d.]+%  "
@@ -115,7 +115,6 @@ def test_the_evidence_beside_the_accuracies(smoke):
     t = read(smoke/"metrics.json")["test"]
     memory, likelihood, found = t["baselines"]["nearest_training_grid"], t["likelihood"], t["failures"]
     assert t["foreground_accuracy"] > memory["foreground_accuracy"], "better than memory"
-    assert t["at_most_wrong"]["0"] == t["exact_match"] <= t["at_most_wrong"]["5"] <= t["at_most_wrong"]["50"]
     assert likelihood["n_grids"] == 1000
     assert -likelihood["elbo"] + .1 >= -likelihood["log_likelihood"] > likelihood["generator"]["mean"] > 30, "the floor"
     assert t["code"]["distortion_shuffled"] > 2*t["distortion"]
@@ -152,7 +151,7 @@ def test_runs_are_compared(smoke):
 
 def test_the_report_stands_alone(smoke):
     page = (smoke/"report.html").read_text()
-    assert page.count("data:image/png;base64,") == 12 + 15
+    assert page.count("data:image/png;base64,") == 12 + 13
     assert not re.search(r"(src|href)=.(?!data:|#)", page)
     assert len(page.encode()) < 3e6
     t = read(smoke/"metrics.json")["test"]
@@ -207,12 +206,12 @@ def test_samples_are_grids_beside_real_ones(smoke):
     assert (grids.shape, grids.dtype, z.shape) == ((1000, 16, 16), np.uint8, (1000, 10))
     assert (arc_vae.load(smoke).decode(z[:50]).numpy() == grids[:50]).all()
     real = report["test"]
-    for name in ("prior", "gaussian", "mixture"):
+    for name in ("prior", "mixture"):
         sampled = report[name]
         assert set(sampled) == set(real) and sampled["n"] == real["n"] == 1000
-        assert 0 < sampled["valid_share"] <= 1 and 0 < sampled["color_distance"] < 1
+        assert 0 < sampled["valid_share"] <= 1
         assert sampled["new_family_share"] <= sampled["new_share"]
-    assert max(real["color_distance"], real["size_distance"]) < .1 and real["valid_share"] > .9
+    assert real["valid_share"] > .9
 
 
 # Sweeps

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['N_LIKELIHOOD', 'ACTIVE_KL', 'likelihood_metrics', 'iwae_bound', 'mean_interval', 'likelihood', 'generator_cost',
-           'aggregate_kl', 'marginal_kl', 'latent_usage', 'active_dims', 'active_units']
+           'aggregate_kl', 'latent_usage', 'active_dims', 'active_units']
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #imports
 import math
@@ -116,32 +116,6 @@ def aggregate_kl(
     log_q = (-(square + logvar.sum(1))/2).logsumexp(1) - math.log(len(mu))
     return (log_q + (z**2).sum(1)/2).mean().item()  # (2π)^(D/2) cancels
 
-# %% ../../nbs/metrics/01_likelihood.ipynb #marginal-kl
-def _mass_below(edges, mu, sd):
-    "The mass of a mixture of Gaussians below each edge, exact however narrow the needles, float64 (edges,)."
-    total = torch.zeros_like(edges)
-    order = mu.argsort()  # neighbors together: few edges are near any of them
-    for some_mu, some_sd in zip(mu[order].split(100), sd[order].split(100)):
-        first = torch.searchsorted(edges, (some_mu - 9*some_sd).min())
-        last = torch.searchsorted(edges, (some_mu + 9*some_sd).max())
-        scaled = (edges[first:last] - some_mu[:, None])/some_sd[:, None]
-        total[first:last] += torch.special.ndtr(scaled).sum(0)
-        total[last:] += len(some_mu)  # the mass beyond nine sd is less than 1e-18
-    return total/len(mu)
-
-def marginal_kl(
-    mu:Tensor,         # Posterior means, (N, D)
-    logvar:Tensor,     # Posterior log-variances, (N, D)
-    points:int=4001,   # Where the densities are compared, from -8 to 8
-)->Tensor:             # Nats, float64 (D,)
-    "KL of each dimension's aggregate posterior, a mixture of N Gaussians, to the standard normal, by quadrature."
-    edges = torch.linspace(-8, 8, points + 1, dtype=torch.float64)
-    centers, width = (edges[1:] + edges[:-1])/2, 16/points
-    sd = (logvar.double()/2).exp()
-    mass = torch.stack([_mass_below(edges, *both) for both in zip(mu.double().T, sd.T)]).diff().clamp(min=1e-300)
-    log_ratio = mass.log() - math.log(width) + centers**2/2 + math.log(2*math.pi)/2
-    return (mass*log_ratio).sum(1)
-
 # %% ../../nbs/metrics/01_likelihood.ipynb #latent-usage
 @torch.no_grad()
 def latent_usage(
@@ -151,7 +125,7 @@ def latent_usage(
     logvar:Tensor,              # Posterior log-variances, (N, D)
     seed:int=0,                 # Of samples
     samples:int=N_LIKELIHOOD,   # Grids and samples looked at
-)->dict:                        # aggregate_mean, aggregate_variance, marginal_kl (D); aggregate_kl,
+)->dict:                        # aggregate_mean, aggregate_variance (D); aggregate_kl,
                                 # mutual_information, distortion_own, distortion_shuffled in nats per grid
     "What the ten numbers are used for, and what the decoder would make of another grid's."
     generator = rng("usage", seed)
@@ -162,7 +136,6 @@ def latent_usage(
     return dict(
         aggregate_mean=mu.mean(0).tolist(),
         aggregate_variance=(mu.var(0, unbiased=False) + logvar.exp().mean(0)).tolist(),
-        marginal_kl=marginal_kl(mu, logvar).tolist(),
         aggregate_kl=kl,
         mutual_information=rate(mu, logvar).mean().item() - kl,
         distortion_own=cost(z),

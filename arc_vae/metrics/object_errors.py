@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ERROR_TYPES', 'NEAR', 'NEARLY', 'object_masks', 'pairs_within_grid', 'shifted', 'resized', 'ObjectErrors',
-           'match_objects', 'object_errors', 'drawn_cells', 'by_factor']
+           'match_objects', 'object_errors']
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #imports
 from typing import NamedTuple
@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data import GRID
-from ..corpus.generator import FACTORS, KINDS, count_drawn
 from ..corpus.objects import Objects, find_objects
-from .accuracy import intact_cells
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #object-masks
 def object_masks(
@@ -157,41 +155,3 @@ def object_errors(
         error_type=np.append(error_type, np.full(invented.sum(), 6)),
         wrong=torch.cat([wrong, astray[invented]]).numpy(),
         cells=torch.cat([cells, other_cells[invented]]).numpy())
-
-# %% ../../nbs/metrics/04_object_errors.ipynb #drawn-cells
-def drawn_cells(
-    x:np.ndarray,        # True colors, (N, 16, 16)
-    factors:np.ndarray,  # What was drawn, int8 (N, objects, 7), -1 where there is no object
-)->np.ndarray:           # bool (N, objects, 16, 16)
-    "The cells of each drawn object, those of its color inside its box."
-    drawn = dict(zip(FACTORS, factors.astype(int).transpose(2, 0, 1)[..., None, None]))
-    row, column = np.ogrid[:GRID, :GRID]
-    in_rows = (row >= drawn["top"]) & (row < drawn["top"] + drawn["height"])
-    in_columns = (column >= drawn["left"]) & (column < drawn["left"] + drawn["width"])
-    return (drawn["kind"] >= 0) & in_rows & in_columns & (x[:, None] == drawn["color"])
-
-# %% ../../nbs/metrics/04_object_errors.ipynb #by-factor
-def _accuracy(cells, hit, whole):
-    "Share of cells that are right, share of objects or grids that are right as a whole, and how many there are."
-    share = (cells & hit).sum()/max(cells.sum(), 1)
-    return dict(foreground_accuracy=float(share), exact=float(whole.mean()), n=len(whole))
-
-def by_factor(
-    x:Tensor,            # True colors, uint8 (N, 16, 16)
-    pred:Tensor,         # Predicted colors, uint8 (N, 16, 16)
-    factors:np.ndarray,  # What was drawn, int8 (N, objects, 7), -1 where there is no object; None: unknown
-)->dict:                 # `kind` and `objects`: group -> shares of colored cells and of whole objects (or grids), count
-    "Accuracy of the colored cells by kind of object and by number of objects in the grid; None for unknown factors."
-    if factors is None: return None
-    intact, hit, x = intact_cells(pred, x).numpy(), (pred == x).numpy(), x.numpy()
-    cells = drawn_cells(x, factors)
-    kinds, count = factors[..., FACTORS.index("kind")], count_drawn(factors)
-    by_kind, by_count = {}, {}
-    for k, name in enumerate(KINDS):
-        grid, slot = np.nonzero(kinds == k)
-        own = cells[grid, slot]
-        if len(own): by_kind[name] = _accuracy(own, hit[grid], (intact[grid] | ~own).all((1, 2)))
-    for n in np.unique(count[count > 0]):
-        chosen = count == n
-        by_count[str(n)] = _accuracy(x[chosen] > 0, hit[chosen], hit[chosen].all((1, 2)))
-    return dict(kind=by_kind, objects=by_count)

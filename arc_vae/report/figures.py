@@ -171,20 +171,18 @@ def draw_bars(
 
 # %% ../../nbs/report/00_figures.ipynb #figure-by-factor
 def figure_by_factor(run_dir):
-    "Cells, objects and grids that are right, by kind and by number of objects; None where the corpus has no factors."
+    "Cells and grids that are right, by number of objects; None where the corpus has no factors."
     groups = read_run(run_dir, "metrics")[0]["test"].get("by_factor")
     if not groups: return None
-    fig = new_figure(8, 2.6)
-    titles = dict(kind=("kind of object", "object_recall"), objects=("objects in the grid", "exact_match"))
-    axes = fig.subplots(1, 2, sharey=True)
-    for ax, (factor, (title, whole)) in zip(axes, titles.items()):
-        parts = groups[factor]
-        names = [f"{name}\n(n={part['n']:,})" for name, part in parts.items()]
-        series = {
-            label_of("foreground_accuracy").name: [part["foreground_accuracy"] or 0 for part in parts.values()],
-            label_of(whole).name: [part["exact"] or 0 for part in parts.values()]}
-        draw_bars(ax, names, series, fmt="{:.0%}")
-        ax.set(xlabel=title, ylim=(0, 1.25))
+    fig = new_figure(5, 2.6)
+    ax = fig.subplots()
+    parts = groups["objects"]
+    names = [f"{name}\n(n={part['n']:,})" for name, part in parts.items()]
+    series = {
+        label_of("foreground_accuracy").name: [part["foreground_accuracy"] or 0 for part in parts.values()],
+        label_of("exact_match").name: [part["exact"] or 0 for part in parts.values()]}
+    draw_bars(ax, names, series, fmt="{:.0%}")
+    ax.set(xlabel="objects in the grid", ylim=(0, 1.25))
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #figure-kl
@@ -231,7 +229,7 @@ def figure_meaning(run_dir):
     _draw_importance(right, meaning["dci"])
     keys = ("disentanglement", "completeness", "informativeness")
     scores = ", ".join(f"{key} {meaning['dci'][key]:.2f}" for key in keys)
-    right.set_title(f"grids with one object: {scores}, MIG {meaning['mig']['mean']:.2f}")
+    right.set_title(f"grids with one object: {scores}")
     for ax in (left, right): ax.title.set_fontsize(8)
     return fig
 

@@ -29,7 +29,7 @@ CAPTIONS = {  # Figures in the order of the report
         errors=(
             "Where on the grid cells are wrong, by kind of error, and how many cells are wrong in how many grids, "
             "beside the entirely black picture."),
-        by_factor="What comes back, by kind of object and by number of objects in the grid.",
+        by_factor="What comes back, by number of objects in the grid.",
         failures=(
             "The grids in which each kind of failure is worst: the original above, below it what came back, the "
             "object outlined in white, the number of its wrong cells under each. Shares are of all objects of the "
@@ -43,7 +43,7 @@ CAPTIONS = {  # Figures in the order of the report
         kl="How many nats each of the numbers says; one below the line is as good as unused.",
         meaning=(
             "Left, how well what the generator drew can be predicted from the numbers. Right, from which number it is "
-            "predicted: one bright field in a row and in a column is best. DCI and MIG say the same in figures."),
+            "predicted: one bright field in a row and in a column is best. DCI says the same in figures."),
         traversals=(
             "One number is changed in each row and the others are kept, from a grid with one object and from one with "
             "four or more. What the number stands for is written beside it where the network knows it."),
@@ -56,9 +56,8 @@ CAPTIONS = {  # Figures in the order of the report
             "between numbers, and the cells in which it differs.")),
     "Samples": dict(
         samples=(
-            "Grids decoded from random numbers: from the normal distribution, and from two distributions fitted to the "
-            "numbers of training grids; beside them real test grids."),
-        sample_histograms="Colors and sizes of what is on them."),
+            "Grids decoded from random numbers: from the normal distribution, and from a mixture of Gaussians "
+            "fitted to the numbers of training grids; beside them real test grids.")),
     "Training": dict(
         learning=(
             "Learning curves. The rate falls as β rises; shares are of colored cells, because black comes for free."))}
@@ -74,7 +73,7 @@ TERMS = {  # Words of the glossary that the report explains -> how they are reco
     "codebook entry": "codebook",
     "skill": "skill",
     "active units": "active units",
-    "DCI, MIG": "DCI|MIG"}
+    "DCI": "DCI"}
 
 def glossary() -> dict:  # term -> what it means
     "The ten words of the report that need an explanation, from the glossary of the docs."

@@ -79,19 +79,13 @@ def _failed_sentence(failures):
     return ", ".join(parts) + "."
 
 def _factor_facts(groups):
-    "Grids with the fewest and the most objects, the kind of object that comes back whole least often."
+    "Grids with the fewest and the most objects."
     def shares(group): return dict(foreground_accuracy=group["foreground_accuracy"], exact_match=group["exact"])
-    counts, kinds = groups.get("objects", {}), groups.get("kind", {})
-    facts = {}
-    if len(counts) > 1:
-        few = min(counts, key=int)
-        many = max(counts, key=int)
-        facts["few"] = shares(counts[few]) | dict(n=few)
-        facts["many"] = shares(counts[many]) | dict(n=many)
-    if kinds:
-        hardest = min(kinds, key=lambda kind: kinds[kind]["exact"])
-        facts["hardest"] = shares(kinds[hardest]) | dict(kind=hardest)
-    return facts
+    counts = groups.get("objects", {})
+    if len(counts) < 2: return {}
+    few = min(counts, key=int)
+    many = max(counts, key=int)
+    return dict(few=shares(counts[few]) | dict(n=few), many=shares(counts[many]) | dict(n=many))
 
 # %% ../../nbs/report/01_text.ipynb #report-facts
 _NO_MOVES = "Adding to the numbers does not move things: no constant does it."
@@ -155,7 +149,6 @@ VERDICTS = {
 LIMITS = (  # What the questions do not say already
     "One training with one seed: the intervals are over test grids, not over trainings.",
     "Accuracies decode the posterior mean; distortion, rate and elbo are measured with a sample of the posterior.",
-    "Of the kinds of objects, the {hardest.kind} is the hardest: {hardest.exact_match:0} of them come out whole.",
     "Grids of more than 16×16 cells or 10 colors cannot be read.")
 
 # %% ../../nbs/report/01_text.ipynb #questions
