@@ -92,46 +92,40 @@ def pad_grids(
         raise ValueError(f"grid {first}: expected a grid of at most {GRID}x{GRID}, found shape {shape}")
     expected = f"expected whole numbers from 0 to {N_COLORS - 1}"
     if array.dtype.kind not in "biuf": raise ValueError(f"grid {first}: {expected}, found {array.dtype}")
-    is_color = np.isin(array, np.arange(N_COLORS))
-    if not is_color.all():
-        i, row, column = np.argwhere(~is_color)[0]
-        found = array[i, row, column]
-        raise ValueError(f"grid {first + i}: {expected}, found {found} in row {row}, column {column}")
+    wrong = np.argwhere(~np.isin(array, np.arange(N_COLORS)))
+    if len(wrong):
+        i, row, column = wrong[0]
+        raise ValueError(f"grid {first + i}: {expected}, found {array[i, row, column]} in row {row}, column {column}")
     grids = np.zeros((len(array), GRID, GRID), np.uint8)
     grids[:, :shape[0], :shape[1]] = array
     return grids
 
-# %% ../nbs/00_data.ipynb #n-dims
+# %% ../nbs/00_data.ipynb #as-grids
 def _n_dims(grids):
     "Dimensions of an array, or of nested lists by the first element of each."
     if not isinstance(grids, (list, tuple)): return getattr(grids, "ndim", 0)
     return 1 + _n_dims(grids[0]) if len(grids) else 0
 
 def _as_array(grids):
-    "A tensor, array or nested lists as an array; ValueError where rows differ in length."
-    if isinstance(grids, Tensor):
-        if grids.dtype == torch.bfloat16: grids = grids.float()  # numpy has no such type
-        return grids.detach().cpu().numpy()
+    if isinstance(grids, Tensor): grids = grids.detach().cpu()
     try: return np.asarray(grids)
     except ValueError as e: raise ValueError(f"not a grid: rows of different lengths ({e})") from None
 
-# %% ../nbs/00_data.ipynb #as-grids
 def as_grids(
     grids,     # One grid or many: lists, numpy or torch; each at most 16x16, integers in [0, 9]
 )->Tensor:     # uint8 (N, 16, 16)
     "Bring grids of any kind to one shape, warning where they are padded; ValueError names what is not a grid."
     n_dims = _n_dims(grids)
-    if n_dims not in (2, 3):
+    if n_dims not in (2, 3, 4):
         raise ValueError(f"expected a grid (rows, columns) or a list of grids, found {n_dims} dimensions")
     if n_dims == 2: grids = [grids]
     several = isinstance(grids, (list, tuple))
     arrays = [_as_array(grid)[None] for grid in grids] if several else [_as_array(grids)]
-    padded = [pad_grids(array, i) for i, array in enumerate(arrays)]
-    n_small = sum(len(array) for array in arrays if array.shape[1:] != (GRID, GRID))
-    if n_small:
-        warnings.warn(f"{n_small} of {sum(map(len, arrays))} grids are smaller than {GRID}x{GRID}: "
-                      "padded with background at the bottom and right", stacklevel=callers_level())
-    return torch.from_numpy(np.concatenate(padded))
+    padded = np.concatenate([pad_grids(array, i) for i, array in enumerate(arrays)])
+    if sum(array.size for array in arrays) < padded.size:
+        warnings.warn(f"grids smaller than {GRID}x{GRID} are padded with background at the bottom and right",
+                      stacklevel=callers_level())
+    return torch.from_numpy(padded)
 
 # %% ../nbs/00_data.ipynb #grid-corpus
 @dataclass(frozen=True)

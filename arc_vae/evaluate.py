@@ -34,7 +34,6 @@ from .metrics.disentanglement import disentanglement
 from .metrics.object_errors import object_errors
 from .metrics.novelty import train_overlap
 from .metrics.operators import composition_metrics, equivariance_metrics, noise_metrics
-from .training.record import track_evaluation
 from .train import small_run
 
 # %% ../nbs/03_evaluate.ipynb #decode-split
@@ -304,7 +303,11 @@ def evaluate(
     write_json(run_dir/"metrics.json", metrics)
     (metrics,) = read_run(run_dir, "metrics")
     with Tracker(run_dir, {}, wandb, job="evaluate", run_id=config["wandb_id"]) as track:
-        track_evaluation(track, metrics, arrays)
+        track.summary(metrics)
+        track.summary(metrics["test"], "test/")
+        track.summary(metrics["test"]["baselines"]["all_background"], "test/baseline/")
+        track.histogram("latent/test_kl_per_dim", metrics["test"]["kl_per_dim"])
+        track.histogram("latent/test_means", arrays["mu"])
     return metrics
 
 # %% ../nbs/03_evaluate.ipynb #demo-run

@@ -24,7 +24,6 @@ from .model import VAE
 from .metrics.labels import format_number, text_table
 from .metrics.accuracy import MAX_TRAIN_GRIDS
 from .metrics.novelty import grid_statistics, train_overlap
-from .training.record import only_numbers
 from .evaluate import run_corpus
 from .report.figures import new_figure, save_figure
 from .report.page import write_report
@@ -163,6 +162,6 @@ def sample(
     if (run_dir/"metrics.json").exists(): write_report(run_dir)
     with Tracker(run_dir, {}, wandb, job="sample", run_id=config["wandb_id"]) as track:
         track.images("samples/prior", render_grids(prior[:64], cols=8))
-        track.summary(only_numbers(report["prior"], "samples/"))
+        track.summary(report["prior"], "samples/")
     log.info(report_table({name: report[name] for name in NAMES}))
     return report

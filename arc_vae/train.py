@@ -25,9 +25,8 @@ from .corpus.formats import corpus_report, describe
 from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, log_run_header, lr_at, make_config, open_corpus
-from .training.state import BEST, Captured, Interrupted, begin_training, check_finite, maybe_compile
-from .training.state import save_epoch, set_lr
-from .training.record import epoch_line, epoch_record, only_numbers, status_on_error, track_epoch, write_status
+from .training.state import BEST, Captured, Interrupted, begin_training, check_finite, epoch_line, epoch_record
+from .training.state import save_epoch, set_lr, status_on_error, track_epoch, write_status
 
 # %% ../nbs/02_train.ipynb #take-batch
 def take_batch(
@@ -58,11 +57,14 @@ def make_update(
     vae:VAE,                    # Changed in place
     opt:torch.optim.Optimizer,  # Over its parameters
     grad_clip:float,            # Largest gradient norm
-    loss_terms=loss_terms,      # Maybe compiled
+    compile:str="",             # Backend of torch.compile; empty: none
 ):  # Function of grids, noise and beta: [distortion and rate summed over the batch, gradient norm]
     "The arithmetic of an update; on a GPU it is recorded once as one CUDA graph and then replayed."
+    terms = loss_terms
+    if compile: terms = torch.compile(loss_terms, backend=compile, fullgraph=True, dynamic=False)
+
     def update(x, noise, beta):
-        d, r = loss_terms(vae, x, noise)
+        d, r = terms(vae, x, noise)
         opt.zero_grad()
         objective(d, r, beta).backward()
         # gradients have rare, far outliers: one such step would undo many
@@ -80,8 +82,7 @@ def train_step(
     generator:torch.Generator,  # Of the posterior sample
 )->Tensor:                      # [distortion and rate summed over the batch, gradient norm, B], on the device
     "One update of the weights."
-    # the object network weighs the cost of naming a codebook entry by beta, too
-    vae.set_beta(beta)
+    vae.set_beta(beta)  # the encoder of objects weighs errors of a shape against the rate of naming it
     noise = torch.randn(len(x), vae.latent_dim, generator=generator, device=x.device)
     sums = update(x, noise, beta)
     return torch.cat([sums, sums.new_full((1,), len(x))])
@@ -161,7 +162,7 @@ def fit(
     state = begin_training(cfg, corpus, run_dir/"checkpoints", device, resume)
     corpus = corpus.to(device)
     grids, n = corpus.train, len(corpus.train)
-    update = make_update(state.vae, state.opt, cfg.grad_clip, maybe_compile(loss_terms, cfg.compile))
+    update = make_update(state.vae, state.opt, cfg.grad_clip, cfg.compile)
     with status_on_error(run_dir, state), catch_signals() as signals:
         while len(state.history) < cfg.epochs and not state.stop:
             epoch = len(state.history)
@@ -172,7 +173,8 @@ def fit(
             seconds = time.monotonic() - start
             # the speed is that of training alone, without validation and saving
             validation = validate(state.vae, corpus.val, cfg)
-            state.history.append(epoch_record(epoch, sums, validation, seconds, state.seconds(), cfg))
+            spent = time.monotonic() - state.started
+            state.history.append(epoch_record(epoch, sums, validation, seconds, spent, cfg))
             state.history[-1]["best"], state.stop = state.judge(cfg)
             save_epoch(state, run_dir/"checkpoints", cfg, corpus.sha256)
             write_status(run_dir, state, "interrupted")
@@ -183,14 +185,13 @@ def fit(
 # %% ../nbs/02_train.ipynb #track-artifacts
 def _track_artifacts(track, cfg, corpus, run_dir, summary):
     "Keep the checkpoints in Weights & Biases, with the settings and the numbers of the best epoch."
-    facts = {name: summary[name] for name in ("status", "epochs", "best_epoch")}
-    facts |= dict(corpus=corpus.path, corpus_sha256=corpus.sha256, preset=cfg.preset, seed=cfg.seed)
+    facts = dict(corpus=corpus.path, corpus_sha256=corpus.sha256, preset=cfg.preset, seed=cfg.seed, **summary)
     for record in read_log(run_dir):
-        if record["epoch"] == summary["best_epoch"]: facts |= only_numbers(record)
+        if record["epoch"] == summary["best_epoch"]: facts |= record | dict(epochs=summary["epochs"])
     folder = run_dir/"checkpoints"
     for file, kind in BEST.items(): track.artifact(kind, [folder/file], ["best", "latest"], facts)
     track.artifact("checkpoint", [folder/STATE], ["latest"], facts)
-    track.summary({f"training/{name}": value for name, value in summary.items()})
+    track.summary(summary, "training/")
 
 # %% ../nbs/02_train.ipynb #train
 def train(
@@ -216,7 +217,7 @@ def train(
         for folder in (run_dir, run_dir/"checkpoints"): remove_temp_files(folder)
         # a run that was stopped before its first epoch ended begins again
         resume = resume and (bool(read_log(run_dir)) or (run_dir/"checkpoints"/STATE).exists())
-        log_run_header(cfg, config, run_dir, resume)
+        log_run_header(cfg, run_dir, resume)
         with Tracker(run_dir, config, cfg.wandb, job="train", run_id=config["wandb_id"]) as track:
             summary = fit(cfg, corpus, run_dir, track, resume)
             _track_artifacts(track, cfg, corpus, run_dir, summary)

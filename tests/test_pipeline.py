@@ -27,7 +27,7 @@ checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoint
 checkpoints/beta_mid.pth checkpoints/beta_final.pth
 figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
 figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png
-figures/meaning.png figures/failures.png
+figures/meaning.png figures/failures.png figures/neighbors.png
 """.split()
 METRICS = dict(
     corpus="path sha256 n_train n_val n_test background_share",
@@ -287,8 +287,8 @@ val/foreground_accuracy val/exact_match sys/grids_per_second sys/seconds sys/sec
 """.split() + [f"latent/kl_z{i}" for i in range(10)]
 PANELS = dict(
     train="val/reconstructions samples/prior latent/kl_per_dim",
-    evaluate="latent/test_kl_per_dim latent/test_means test/grids",
-    explore="latent/latent_map latent/traversals latent/interpolations",
+    evaluate="latent/test_kl_per_dim latent/test_means",
+    explore="latent/latent_map latent/neighbors latent/traversals latent/interpolations",
     sample="samples/prior")
 
 

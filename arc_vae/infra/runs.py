@@ -11,7 +11,7 @@ __all__ = ['CONFIG_SCHEMA', 'LOCK_SECONDS', 'RunError', 'read_json', 'check_unus
 import json, os, platform, shutil, signal, subprocess, threading
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -74,11 +74,6 @@ def _git_commit():
     command = ["git", "-C", str(source), "rev-parse", "HEAD"]
     return subprocess.run(command, capture_output=True, encoding="utf-8").stdout.strip()
 
-def _relative(path, folder):
-    "The path seen from a folder, by which copies of both find each other; itself where there is none (other drives)."
-    try: return Path(os.path.relpath(path, Path(folder).resolve())).as_posix()
-    except ValueError: return str(path)
-
 def open_run(
     run_dir,        # The run's folder
     settings:dict,  # name -> number, text or bool
@@ -89,8 +84,10 @@ def open_run(
     import torch  # here, so that `arc-vae --help` answers at once
     check_unused(run_dir)
     path, now = Path(corpus.path).resolve(), datetime.now().astimezone()
+    # seen from the run's folder, so that copies of both find each other
+    relative = Path(os.path.relpath(path, Path(run_dir).resolve())).as_posix()
     config = settings | dict(
-        corpus=str(path), corpus_from_run=_relative(path, run_dir), corpus_sha256=corpus.sha256, corpus_report=report,
+        corpus=str(path), corpus_from_run=relative, corpus_sha256=corpus.sha256, corpus_report=report,
         # the agent of a sweep of W&B has chosen one; else the moment, and digits for runs of the same moment
         wandb_id=os.environ.get("WANDB_RUN_ID") or f"{now:%Y%m%d%H%M%S}{os.urandom(3).hex()}",
         started=now.isoformat(timespec="seconds"), git_commit=_git_commit(),
@@ -100,21 +97,15 @@ def open_run(
     return config
 
 # %% ../../nbs/infra/02_runs.ipynb #find-corpus
-def _has_sha256(path, sha256):
-    try: return file_sha256(path) == sha256
-    except OSError: return False
-
 def find_corpus(
     run_dir,      # A run folder
     config:dict,  # Its config.json
 )->Path:          # The corpus with its fingerprint; the path it had, if there is none
     "Look for the corpus of a run: as far from it as it was, where it was, and in the folder `corpus` beside the run."
     run_dir, original = Path(run_dir).resolve(), Path(config["corpus"])
-    beside = run_dir.parent/"corpus"
-    paths = [run_dir/config.get("corpus_from_run", original), original, beside/PureWindowsPath(original).name]
-    paths += sorted(beside.glob("*")) if beside.is_dir() else []
-    for path in dict.fromkeys(path.resolve() for path in paths):
-        if _has_sha256(path, config["corpus_sha256"]): return path
+    beside = sorted((run_dir.parent/"corpus").glob("*"))
+    for path in (run_dir/config["corpus_from_run"], original, *beside):
+        if path.is_file() and file_sha256(path) == config["corpus_sha256"]: return path.resolve()
     return original
 
 # %% ../../nbs/infra/02_runs.ipynb #write-log
