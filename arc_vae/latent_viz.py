@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .infra.files import write_atomic
 from .infra.logging import log
-from .infra.tracking import Tracker, check_mode
+from .infra.tracking import resume_tracker
 from .infra.runs import RunError, read_arrays, read_evaluation, read_run
 from .data import COLOR_NAMES, N_COLORS, PALETTE, rng
 from .corpus.objects import count_objects
@@ -330,7 +330,7 @@ def draw_latent(
     wandb:str="auto",   # Weights & Biases: auto, online, offline or disabled
 )->list:                # Paths of the figures
     "Draw a run's latent space, write its report again and send both to W&B; RunError where it was not evaluated."
-    check_mode(wandb)
+    track = resume_tracker(run_dir, wandb, "explore")
     figures = dict(
         latent_map=figure_latent_map,
         neighbors=figure_neighbors,
@@ -339,9 +339,9 @@ def draw_latent(
         operators=figure_operators)
     drawn = {name: draw(run_dir) for name, draw in figures.items()}
     paths = [save_figure(fig, run_dir, name) for name, fig in drawn.items() if fig is not None]
-    config, metrics = read_run(run_dir, "config", "metrics")
+    (metrics,) = read_run(run_dir, "metrics")
     report = write_report(run_dir)
-    with Tracker(run_dir, {}, wandb, job="explore", run_id=config["wandb_id"]) as track:
+    with track:
         for path in paths: track.images(f"latent/{path.stem}", path)
         facts = dict(verdict=metrics["verdict"], corpus_sha256=metrics["corpus"]["sha256"])
         track.artifact("report", [report, Path(run_dir)/"metrics.json"], ["latest"], facts, "report")

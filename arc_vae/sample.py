@@ -13,18 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .infra.files import write_atomic, write_json
 from .infra.logging import log
-from .infra.tracking import Tracker, check_mode
-from .infra.runs import RunError, read_arrays, read_run
+from .infra.tracking import resume_tracker
+from .infra.runs import RunError, read_arrays, read_run, write_results
 from .data import render_grids, rng
 from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
+from .corpus.formats import run_corpus
 from .code.network import load
 from .model import VAE
 from .metrics.labels import format_number, text_table
 from .metrics.accuracy import MAX_TRAIN_GRIDS
 from .metrics.novelty import grid_statistics, train_overlap
-from .evaluate import run_corpus
 from .report.figures import new_figure, save_figure
 from .report.page import write_report
 
@@ -146,7 +145,7 @@ def sample(
 )->dict:                 # What samples.json holds
     "Write samples.npz, samples.json, figure and report; RunError, DatasetError or CheckpointError say what fails."
     run_dir = Path(run_dir)
-    check_mode(wandb)
+    track = resume_tracker(run_dir, wandb, "sample")
     (config,) = read_run(run_dir, "config")
     vae, corpus = load(run_dir, device), run_corpus(config, run_dir, corpus)
     log.info(f"sampling {n:,} grids from {run_dir.name}")
@@ -156,11 +155,10 @@ def sample(
     report = dict(seed=seed, n_codes=len(corpus.train[:N_FIT]), gaussians=N_COMPONENTS)
     report |= sample_report(sets, corpus.train[:MAX_TRAIN_GRIDS])
     arrays = {"grids" if name == "prior" else name: grids.numpy() for name, grids in sets.items()}
-    write_atomic(run_dir/"samples.npz", lambda f: np.savez_compressed(f, z=z.numpy(), **arrays))
-    write_json(run_dir/"samples.json", report)
+    write_results(run_dir, "samples", dict(z=z.numpy()) | arrays, "samples", report)
     save_figure(figure_samples(run_dir), run_dir, "samples")
     if (run_dir/"metrics.json").exists(): write_report(run_dir)
-    with Tracker(run_dir, {}, wandb, job="sample", run_id=config["wandb_id"]) as track:
+    with track:
         track.images("samples/prior", render_grids(prior[:64], cols=8))
         track.summary(report["prior"], "samples/")
     log.info(report_table({name: report[name] for name in NAMES}))

@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['CHECK_STEPS', 'take_batch', 'loss_terms', 'make_update', 'train_step', 'train_steps', 'train_epoch', 'validate',
-           'fit', 'train', 'small_run']
+           'fit', 'train', 'small_run', 'demo_run']
 
 # %% ../nbs/02_train.ipynb #imports
-import math, time
+import getpass, hashlib, math, os, shutil, tempfile, time
 from pathlib import Path
 
+import filelock
 import torch
 from torch import Tensor, nn
 
+import arc_vae
 from .infra.files import remove_temp_files
 from .infra.logging import Progress, log, quiet
 from .infra.tracking import Tracker, check_mode
@@ -234,3 +236,23 @@ def small_run(
     "Train a little model on a little corpus, silently and without Weights & Biases."
     with quiet(): train(make_config("tiny", **changes), run_dir)
     return Path(run_dir)
+
+# %% ../nbs/02_train.ipynb #demo-run
+def demo_run(
+    evaluate,     # evaluate of the next notebook, for the small run
+    run_dir="",   # A run folder; empty: ARC_VAE_RUN, else a small run
+)->tuple:         # Path of the folder, and whether it is a copy to do with as one likes
+    "A run to show: the one asked for, or a copy of a small one that is trained once and kept in the temporary folder."
+    run_dir = run_dir or os.environ.get("ARC_VAE_RUN", "")
+    if run_dir: return Path(run_dir), False
+    sources = sorted(Path(arc_vae.__file__).parent.rglob("*.py"))
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    kept = Path(tempfile.gettempdir())/f"arc_vae-demo-{getpass.getuser()}-{version}"
+    kept.mkdir(exist_ok=True)
+    with filelock.FileLock(kept/"lock"), quiet():
+        if not (kept/"small"/"metrics.json").exists():
+            shutil.rmtree(kept/"small", ignore_errors=True)
+            evaluate(small_run(kept/"small"), "cpu", "disabled", k=2)
+    copy = Path(tempfile.mkdtemp())/"small"
+    shutil.copytree(kept/"small", copy, ignore=shutil.ignore_patterns("*lock"))
+    return copy, True

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arc_vae.code.network import load
-from arc_vae.corpus.formats import load_corpus
-from arc_vae.evaluate import run_corpus
+from arc_vae.corpus.formats import load_corpus, run_corpus
 from arc_vae.infra.checkpoint import CheckpointError, read_checkpoint
 from arc_vae.infra.files import DatasetError
 from arc_vae.infra.runs import ConfigError, RunError, read_arrays, read_run

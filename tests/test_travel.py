@@ -12,7 +12,8 @@ import arc_vae
 from arc_vae.corpus.generator import make_grids
 from arc_vae.apps.cli import main
 from arc_vae.apps.run import existing_run, run_path
-from arc_vae.evaluate import evaluate, run_corpus
+from arc_vae.corpus.formats import run_corpus
+from arc_vae.evaluate import evaluate
 from arc_vae.infra.files import file_sha256
 from arc_vae.infra.runs import RunError, find_corpus, read_json
 from arc_vae.train import small_run

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODES', 'START_SECONDS', 'FINISH_SECONDS', 'STOP_SECONDS', 'QUIET', 'call_with_timeout', 'wandb_settings',
-           'ModeError', 'check_mode', 'wandb_mode', 'wandb_home', 'SafeRun', 'Tracker']
+           'ModeError', 'check_mode', 'wandb_mode', 'wandb_home', 'SafeRun', 'Tracker', 'resume_tracker']
 
 # %% ../../nbs/infra/03_tracking.ipynb #imports
 import os, sys, threading
@@ -17,6 +17,7 @@ import numpy as np
 
 from .files import expected_one_of
 from .logging import log
+from .runs import read_run
 
 # %% ../../nbs/infra/03_tracking.ipynb #call-with-timeout
 def call_with_timeout(
@@ -195,3 +196,13 @@ class Tracker(SafeRun):
             # The one call that asks the server and waits
             call_with_timeout(FINISH_SECONDS, lambda: self.run.log_artifact(artifact, aliases=list(aliases)))
         self.safely(send)
+
+# %% ../../nbs/infra/03_tracking.ipynb #resume-tracker
+def resume_tracker(
+    run_dir,          # A run that was trained
+    mode:str="auto",  # auto, online, offline or disabled
+    job:str="",       # evaluate, explore or sample
+)->Tracker:           # Not started yet
+    "The tracker of a later stage, which continues the W&B run of the training; ModeError for an unknown mode."
+    (config,) = read_run(run_dir, "config")
+    return Tracker(run_dir, {}, check_mode(mode), job, config["wandb_id"])
