@@ -145,7 +145,7 @@ def test_runs_are_compared(smoke):
     exact = r"^exact grids .*%  +-\d[\d.]*%  \[-[\d.]+%, -[\d.]+%\] +worse$"
     assert re.search(exact, done.stdout, re.M), done.stdout
     assert re.search(r"^rate .* 0\.000  \[0\.000, 0\.000\] +no clear difference$", done.stdout, re.M), done.stdout
-    done = command("arc-vae", "compare", "smoke", "smok", cwd=cwd)
+    done = command("arc-vae", "compare", "smoke", "--run", "smok", cwd=cwd)
     assert done.returncode == 1 and "did you mean 'smoke'" in done.stdout
 
 
@@ -217,7 +217,7 @@ def test_samples_are_grids_beside_real_ones(smoke):
 # Sweeps
 
 TINY = ("--preset", "tiny", "--set", "n_corpus=300")
-SWEEP = ("sweep", *TINY, "--set", "epochs=1", "--set", "wandb=disabled", "--run", "s", "--betas")
+SWEEP = ("sweep", *TINY, "epochs=1", "--set", "wandb=disabled", "--run", "s", "--betas")
 
 
 def betas_of(sweep):
@@ -268,7 +268,7 @@ def test_a_sweep_of_runs_side_by_side(tmp_path):
 def test_a_sweep_goes_to_a_cluster_and_comes_back(tmp_path):
     "Through submitit, whose jobs are processes of this machine here; Slurm itself is not there."
     outputs = tmp_path/"outputs"
-    done = command("arc-vae", *SWEEP, "0.5", "--cluster", "local", "--slurm", "time=30", cwd=tmp_path)
+    done = command("arc-vae", *SWEEP, "0.5", "--cluster", "local", cwd=tmp_path)
     assert done.returncode == 0 and "[1/1] s-beta0.5-seed0: done" in done.stdout, done.stdout
     assert "| 0.5 | 1 |" in done.stdout, done.stdout
     assert "epoch  1/1" in "".join(path.read_text() for path in (outputs/"s"/"jobs").glob("*.out"))

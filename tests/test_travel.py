@@ -15,7 +15,7 @@ from arc_vae.apps.run import existing_run, run_path
 from arc_vae.corpus.formats import run_corpus
 from arc_vae.evaluate import evaluate
 from arc_vae.infra.files import file_sha256
-from arc_vae.infra.runs import RunError, find_corpus, read_json
+from arc_vae.infra.runs import RunError, find_corpus, read_json, run_lock
 from arc_vae.train import small_run
 from arc_vae.training.settings import TrainConfig, make_config, resumed_config
 
@@ -113,11 +113,12 @@ def test_runs_are_listed(moved, evaluated, monkeypatch):
         (outputs/name).mkdir()
         (outputs/name/"config.json").write_text(text)
     (outputs/"no run").mkdir()
+    shutil.copytree(outputs/"first", outputs/"going-on")
     monkeypatch.chdir(moved)
-    code, said = arc_vae_says("runs")
+    with run_lock(outputs/"going-on"): code, said = arc_vae_says("runs")
     lines = {line.split()[0]: line for line in said.splitlines()}
-    assert code == 0 and list(lines) == ["run", "begun", "broken", "first", "judged", "strange"]
-    assert "not trained" in lines["begun"] and "completed" in lines["first"]
+    assert code == 0 and list(lines) == ["run", "begun", "broken", "first", "going-on", "judged", "strange"]
+    assert "not trained" in lines["begun"] and "completed" in lines["first"] and "training" in lines["going-on"]
     assert "cannot be read" in lines["broken"] and "cannot be read" in lines["strange"]
     metrics = read_json(outputs/"judged"/"metrics.json")
     for text in (metrics["verdict"], f"{metrics['test']['exact_match']:.2%}", f"{metrics['test']['rate']:.2f}"):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'KERNEL_ENVIRONMENT', 'STAGES', 'run_path', 'existing_run', 'own_kernel', 'kernel_environment',
-           'socket_dir', 'status_line', 'forward_signals', 'atomic_notebook_io', 'raise_cli_error', 'execute',
-           'check_choices', 'new_run', 'train_stage', 'explorer_notebook', 'lab_server', 'run_cells', 'open_lab']
+           'socket_dir', 'terminal_name', 'forward_signals', 'atomic_notebook_io', 'raise_cli_error', 'execute',
+           'new_run', 'train_stage', 'explorer_notebook', 'lab_server', 'run_cells', 'open_lab']
 
 # %% ../../nbs/apps/00_run.ipynb #imports
 import json, os, re, secrets, signal, subprocess, sys, tempfile, time, urllib.request, webbrowser
@@ -18,7 +18,8 @@ import joblib
 import arc_vae
 from ..infra.files import as_json, did_you_mean, remove_temp_files, subprocess_env, write_atomic
 from ..infra.logging import STATUS, log, quiet
-from ..infra.runs import RunError, check_unused, handle_signals
+from ..infra.runs import RunError, check_unused, handle_signals, pick_device
+from ..infra.tracking import check_mode
 
 # %% ../../nbs/apps/00_run.ipynb #notebooks
 # 02 to 05: nbs/ of a checkout, else what was installed with the package
@@ -73,7 +74,7 @@ KERNEL_ENVIRONMENT = dict(  # for the kernel, where nothing else is set
 @contextmanager
 def kernel_environment(
     folder,           # For the kernel's description
-    terminal:str="",  # From status_line
+    terminal:str="",  # From terminal_name
 ):
     "The environment that a kernel inherits; the kernel works in another folder than the command was given in."
     before = dict(os.environ)
@@ -94,17 +95,11 @@ def socket_dir():
     short = [place for place in places if len(os.fsencode(place)) <= 60 and os.access(place, os.W_OK)]
     return tempfile.TemporaryDirectory(prefix="arc-vae-", dir=short[0] if short else None)
 
-# %% ../../nbs/apps/00_run.ipynb #status-line
-class _ErasingLines:
-    "Standard output whose lines erase the status line that they replace."
-    def write(self, text): sys.stdout.write(text.replace("\n", "\x1b[K\n"))
-
-    def flush(self): sys.stdout.flush()
-
-def status_line()->tuple:
-    "The stream for a notebook's lines, and the terminal on which its kernel may show a status, or an empty name."
-    try: return _ErasingLines(), os.ttyname(sys.stdout.fileno())
-    except (OSError, AttributeError): return sys.stdout, ""  # no terminal, or Windows
+# %% ../../nbs/apps/00_run.ipynb #terminal-name
+def terminal_name()->str:
+    "The terminal on which a kernel may show how far it is; empty where there is none, and on Windows."
+    try: return os.ttyname(sys.stdout.fileno())
+    except (OSError, AttributeError): return ""
 
 # %% ../../nbs/apps/00_run.ipynb #forward-signals
 @contextmanager
@@ -164,7 +159,7 @@ def raise_cli_error(
     raise error
 
 # %% ../../nbs/apps/00_run.ipynb #papermill
-def _papermill(notebook, target, parameters, stream, sockets):
+def _papermill(notebook, target, parameters, sockets):
     "Execute a notebook; its sockets lie in a folder that only this user can reach, on Windows they are TCP ports."
     import papermill
     from traitlets.config import Config
@@ -175,7 +170,7 @@ def _papermill(notebook, target, parameters, stream, sockets):
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (NOTEBOOKS/f"{notebook}.ipynb", target)]
     papermill.execute_notebook(
         *paths, parameters, kernel_name="python3", cwd=str(NOTEBOOKS), skip_cells_with_tag="demo", progress_bar=False,
-        log_output=False, stdout_file=stream, stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30,
+        log_output=False, stdout_file=sys.stdout, stderr_file=sys.stderr, start_timeout=120, autosave_cell_every=30,
         shutdown_kernel="immediate",  # asked to end, it is interrupted first, and may complain about that
         config=Config({"KernelManager": connection}))
 
@@ -193,42 +188,34 @@ def execute(
     log.info(f"{STAGES[notebook]}: outputs/{run_dir.name}/{notebook}.ipynb")
     run_dir.mkdir(parents=True, exist_ok=True)
     target, message = run_dir/f"{notebook}.ipynb", ""
-    stream, terminal = status_line()
     with (atomic_notebook_io(run_dir, notebook), forward_signals() as received, socket_dir() as sockets,
-          kernel_environment(sockets, terminal)):
-        try: _papermill(notebook, target, parameters, stream, sockets)
+          kernel_environment(sockets, terminal_name())):
+        try: _papermill(notebook, target, parameters, sockets)
         except Exception as error:
             message = getattr(error, "evalue", "")
             # a signal ends a kernel in this error or that one, depending on how far it was
             if not received: raise_cli_error(error, notebook, target)
-        finally:
-            if terminal: print("\x1b[K", end="", flush=True)
     if received:  # also where the notebook got through: what would follow does not begin
         name = signal.Signals(received[0]).name
         print(message.replace("SIGTERM", name, 1) or f"{name}: stopped", file=sys.stderr)  # kernels get SIGTERM only
         sys.exit(128 + received[0])
 
-# %% ../../nbs/apps/00_run.ipynb #check-choices
-def check_choices(cfg):
-    "ConfigError for a device that is not there and for an unknown mode of W&B, before anything is written."
-    from arc_vae.infra.runs import pick_device
-    from arc_vae.infra.tracking import check_mode
-    pick_device(cfg.device)
-    check_mode(cfg.wandb)
-
 # %% ../../nbs/apps/00_run.ipynb #new-run
 def new_run(
-    cfg,         # TrainConfig
-    name:str="", # Of the run
-)->Path:         # A folder without a run
-    "A free run folder for settings, or the reason why not, before any kernel starts."
-    from arc_vae.training.settings import open_corpus
-    path = run_path(name, cfg.preset)
+    name:str,             # Of the run; empty makes one
+    preset:str="default", # A name in PRESETS
+    **changes,            # Any field of TrainConfig
+)->tuple:                 # TrainConfig, and a folder without a run
+    "Settings and a free folder for them, or the reason why not, before any kernel starts."
+    from arc_vae.training.settings import make_config, open_corpus
+    cfg = make_config(preset, **changes)
+    path = run_path(name, preset)
     check_unused(Path("outputs", path.name))
-    check_choices(cfg)
+    pick_device(cfg.device)
+    check_mode(cfg.wandb)
     if cfg.corpus:
         with quiet(): open_corpus(cfg, "")
-    return path
+    return cfg, path
 
 # %% ../../nbs/apps/00_run.ipynb #train-stage
 def train_stage(

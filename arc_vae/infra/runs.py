@@ -55,11 +55,12 @@ LOCK_SECONDS = 5  # a kernel whose command line was killed notices within a seco
 
 @contextmanager
 def run_lock(
-    run_dir,    # The folder of a run
+    run_dir,                    # The folder of a run
+    seconds:float=LOCK_SECONDS, # How long to wait for it
 ):
     "Hold a run against other processes, as long as this one lives; RunError where another one holds it."
     lock = filelock.FileLock(Path(run_dir)/".lock")
-    try: lock.acquire(timeout=LOCK_SECONDS)
+    try: lock.acquire(timeout=seconds)
     except filelock.Timeout:
         raise RunError(f"{run_dir} is being trained by another process; wait for it, or stop it first") from None
     try: yield
