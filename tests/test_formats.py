@@ -131,7 +131,7 @@ BAD = {
     "JSON of ragged rows": ("rows of different lengths", text(".json", "[[[1, 2], [3]]]")),
     "JSON of tens": ("grid 0: expected whole numbers from 0 to 9, found 10", text(".json", "[[[10]]]")),
     "table": ("expected .npz, .npy, .json or a folder of .json, found another ending", text(".csv", "1,2")),
-    "damaged": ("found BadZipFile", text(".npz", "PK")),
+    "damaged": ("BadZipFile", text(".npz", "PK")),
     "empty": ("cannot be read .EOFError|cannot be read .ValueError", text(".npy", "")),
 }
 

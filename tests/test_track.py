@@ -16,7 +16,8 @@ from PIL import Image
 from wandb_records import read_run, read_runs, wandb_files
 
 from arc_vae.infra import tracking
-from arc_vae.infra.tracking import ModeError, Tracker, call_with_timeout, wandb_mode
+from arc_vae.infra.runs import ConfigError
+from arc_vae.infra.tracking import Tracker, call_with_timeout, wandb_mode
 
 KEY = "0"*40
 
@@ -175,11 +176,11 @@ def test_keys_and_modes_are_found_where_wandb_leaves_them(tmp_path, monkeypatch,
 
 def test_an_unknown_mode_ends_before_anything_is_written(tmp_path, monkeypatch):
     from arc_vae.apps.cli import main
-    with pytest.raises(ModeError, match="auto, online, offline, disabled, found 'onlin', did you mean 'online'"):
+    with pytest.raises(ConfigError, match="auto, online, offline, disabled, found 'onlin', did you mean 'online'"):
         wandb_mode("onlin")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offlin")
-    with pytest.raises(ModeError, match="did you mean 'offline'"), Tracker(tmp_path/"run", {}): pass
+    with pytest.raises(ConfigError, match="did you mean 'offline'"), Tracker(tmp_path/"run", {}): pass
     told = CliRunner().invoke(main, ["train", "--preset", "tiny", "--set", "wandb=auto", "--run", "r"])
     assert told.exit_code == 1
     assert told.output.startswith("Error: WANDB_MODE: expected one of auto, online, ")

@@ -42,54 +42,38 @@ def short_error(e):
 class DatasetError(ValueError):
     "A file that cannot be used; the message names file, member, what was expected and what was found."
 
-# %% ../../nbs/infra/00_files.ipynb #read-member
+# %% ../../nbs/infra/00_files.ipynb #read-npz
 MAX_BYTES = 3 << 30  # All members of a file together may unpack to no more: ten million grids with their factors
 
-def _members(zf):
-    "Array name -> entry of the zip's directory; DatasetError where the directory cannot be meant."
-    entries = {}
-    for entry in zf.infolist():
-        name = entry.filename.removesuffix(".npy")
-        if name in entries:  # zipfile would silently take the last one
-            raise DatasetError(f"{zf.filename}: member {name!r}: expected once, found twice")
-        entries[name] = entry
-    size = sum(entry.file_size for entry in entries.values())
-    if size > MAX_BYTES:
-        raise DatasetError(f"{zf.filename}: expected at most {MAX_BYTES:,} bytes of arrays, found {size:,}")
-    return entries
-
-def _read_member(f, size, wanted, name):
-    "The array in an open member of `size` bytes, or None where it is not wanted."
+def _read_member(f, name, wanted):
+    "The array in an open member, or None where it is not wanted."
     npy.read_magic(f)
     shape, _, dtype = npy.read_array_header_1_0(f)
     if not wanted(name, shape, dtype): return None
-    claimed = f.tell() + math.prod(shape)*dtype.itemsize
-    if claimed != size and not dtype.hasobject:
-        raise ValueError(f"its header claims {claimed:,} bytes, the file holds {size:,}")
     f.seek(0)
     array = npy.read_array(f, allow_pickle=False)
-    f.read(1)  # zipfile compares the checksum only when it reaches the end
+    # zipfile compares the checksum when it reaches the end
+    if f.read(1): raise ValueError("it is longer than its header says")
     return array
 
-# %% ../../nbs/infra/00_files.ipynb #read-npz
 def read_npz(
     path,                                    # An .npz
     wanted=lambda name, shape, dtype: True,  # Whether to read a member, by what its header says
 )->dict:                                     # Name -> array, None for a member that is not wanted
     "Read arrays without unpickling anything; DatasetError names file, member, what was expected and what was found."
-    arrays, where, expected = {}, path, "an .npz file"
+    if not Path(path).is_file(): raise DatasetError(f"{path}: no such file")
+    arrays, where = {}, path
     try:
-        if not Path(path).is_file():
-            problem = "expected a file, found a folder or a pipe" if Path(path).exists() else "no such file"
-            raise DatasetError(f"{path}: {problem}")
         with zipfile.ZipFile(path) as zf:
-            for name, entry in _members(zf).items():
-                where, expected = f"{path}: member {name!r}", "an array"
-                with zf.open(entry) as f: arrays[name] = _read_member(f, entry.file_size, wanted, name)
-        return arrays
-    except DatasetError: raise
+            size = sum(entry.file_size for entry in zf.infolist())
+            if size > MAX_BYTES: raise ValueError(f"expected at most {MAX_BYTES:,} bytes of arrays, found {size:,}")
+            for entry in zf.infolist():
+                name = entry.filename.removesuffix(".npy")
+                where = f"{path}: member {name!r}"
+                with zf.open(entry) as f: arrays[name] = _read_member(f, name, wanted)
     except Exception as e:  # damaged files make zipfile and numpy raise a dozen kinds
-        raise DatasetError(f"{where}: expected {expected}, found {short_error(e)}") from None
+        raise DatasetError(f"{where}: cannot be read ({short_error(e)})") from None
+    return arrays
 
 # %% ../../nbs/infra/00_files.ipynb #write-atomic
 def write_atomic(
@@ -162,9 +146,7 @@ def subprocess_env(
     **more:str,  # Further variables
 )->dict:         # For subprocess
     "This process's environment, with the package's own folder first on PYTHONPATH."
-    folders = [str(Path(arc_vae.__file__).resolve().parent.parent)]
-    searched = os.environ.get("PYTHONPATH")
-    if searched: folders.append(searched)
+    folders = [str(Path(arc_vae.__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), **more}
 
 # %% ../../nbs/infra/00_files.ipynb #callers-level

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODES', 'START_SECONDS', 'FINISH_SECONDS', 'STOP_SECONDS', 'QUIET', 'call_with_timeout', 'wandb_settings',
-           'ModeError', 'check_mode', 'wandb_mode', 'wandb_home', 'SafeRun', 'Tracker', 'resume_tracker']
+           'check_mode', 'wandb_mode', 'wandb_home', 'SafeRun', 'Tracker', 'resume_tracker']
 
 # %% ../../nbs/infra/03_tracking.ipynb #imports
 import os, sys, threading
@@ -17,7 +17,7 @@ import numpy as np
 
 from .files import expected_one_of
 from .logging import log
-from .runs import read_run
+from .runs import ConfigError, read_run
 
 # %% ../../nbs/infra/03_tracking.ipynb #call-with-timeout
 def call_with_timeout(
@@ -51,23 +51,20 @@ def wandb_settings(
 # %% ../../nbs/infra/03_tracking.ipynb #check-mode
 MODES = ("auto", "online", "offline", "disabled")
 
-class ModeError(ValueError):
-    "An unknown W&B mode."
-
 def check_mode(
     mode:str="auto", # One of MODES
 )->str:              # The same, or WANDB_MODE in place of auto
-    "The mode that was asked for; ModeError names the nearest word."
+    "The mode that was asked for; ConfigError names the nearest word."
     variable = os.environ.get("WANDB_MODE", "").lower() if mode == "auto" else ""
     if (variable or mode) in MODES: return variable or mode
-    raise ModeError(f"{'WANDB_MODE' if variable else 'W&B mode'}: {expected_one_of(MODES, variable or mode)}")
+    raise ConfigError(f"{'WANDB_MODE' if variable else 'W&B mode'}: {expected_one_of(MODES, variable or mode)}")
 
 # %% ../../nbs/infra/03_tracking.ipynb #wandb-mode
 def wandb_mode(
     mode:str="auto",    # One of MODES
     timeout:float=3.0,  # Seconds for name lookup, connection and response together
 )->str:                 # online, offline or disabled
-    "The mode in which W&B will run; ModeError for an unknown one."
+    "The mode in which W&B will run; ConfigError for an unknown one."
     mode = check_mode(mode)
     if mode != "disabled" and find_spec("wandb") is None:
         log.info("W&B is off: the package wandb is not installed")

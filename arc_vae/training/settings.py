@@ -130,12 +130,10 @@ def make_config(
 # %% ../../nbs/training/00_settings.ipynb #settings-table
 def _limits(name, field):
     "Type of a setting and the values it may have, in words."
-    kind = field.annotation.__name__
-    if name in CHOICES: return f"{kind}, {'|'.join(choice or repr('') for choice in CHOICES[name])}"
-    limits = {}
-    for each in field.metadata: limits |= {key: getattr(each, key) for key in ("ge", "le") if hasattr(each, key)}
-    if "le" in limits: return f"{kind}, {limits['ge']} to {limits['le']}"
-    return f"{kind}, at least {limits['ge']}" if "ge" in limits else kind
+    if name in CHOICES: return f"str, {'|'.join(choice or repr('') for choice in CHOICES[name])}"
+    limits = [f", {words} {getattr(each, key)}" for each in field.metadata
+              for key, words in (("ge", "at least"), ("le", "at most")) if hasattr(each, key)]
+    return field.annotation.__name__ + "".join(limits)
 
 def settings_table(
     preset:str="default",  # A name in PRESETS
