@@ -229,16 +229,12 @@ CODE = (
 
 # %% ../../nbs/report/02_tables.ipynb #report-tables
 def _phase_records(facts):
-    records = []
-    for name, phase in facts["phases"].items():
-        measured = phase["test"] if "test" in phase else {key.removeprefix("val_"): v for key, v in phase.items()}
-        records.append((name, measured | dict(epoch=phase["epoch"], beta=phase["beta"])))
-    return records
+    return [(name, phase["test"] | dict(epoch=phase["epoch"], beta=phase["beta"]))
+            for name, phase in facts["phases"].items()]
 
 PHASES = TableSpec(
     "Phases of training",
-    "Where β reached its middle value, its final one, and the epoch that was kept: on test grids where a checkpoint of "
-    "that epoch is there, on validation grids otherwise.",
+    "Where β reached its middle value, its final one, and the epoch that was kept, on test grids.",
     {"": None, "epoch": ("epoch", "count"), "β": ("beta", "nats")} | metric_columns(
         "distortion", "rate", "elbo", "pixel_accuracy", "all_background_accuracy", "foreground_accuracy",
         "exact_match", decimals=2), _phase_records)
