@@ -28,7 +28,7 @@ from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective,
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, log_run_header, lr_at, make_config, open_corpus
 from .training.state import BEST, Captured, Interrupted, begin_training, check_finite, epoch_line, epoch_record
-from .training.state import save_epoch, set_lr, status_on_error, track_epoch, write_status
+from .training.state import early_stopping, save_epoch, set_lr, status_on_error, track_epoch, write_status
 
 # %% ../nbs/02_train.ipynb #take-batch
 def take_batch(
@@ -177,7 +177,7 @@ def fit(
             validation = validate(state.vae, corpus.val, cfg)
             spent = time.monotonic() - state.started
             state.history.append(epoch_record(epoch, sums, validation, seconds, spent, cfg))
-            state.history[-1]["best"], state.stop = state.judge(cfg)
+            state.history[-1]["best"], state.stop = early_stopping(state.history, cfg)
             save_epoch(state, run_dir/"checkpoints", cfg, corpus.sha256)
             write_status(run_dir, state, "interrupted")
             log.info(epoch_line(state.history[-1]))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WIDE', 'BOARD', 'STEPS', 'BLOB', 'RECTANGLE', 'LINE', 'PATTERN', 'N_SIZES', 'bitboard', 'blob_probability',
-           'drawn_shapes', 'clipped_lines', 'derivations', 'object_probability', 'scene_probability', 'parses',
-           'scene_cost', 'entropy_bound']
+           'drawn_shapes', 'clipped_lines', 'derivations', 'object_probability', 'scene_probability', 'scene_cost',
+           'entropy_bound']
 
 # %% ../../nbs/corpus/02_entropy.ipynb #imports
 from collections import Counter, defaultdict
@@ -137,12 +137,9 @@ def scene_probability(
         passed = after
     return sum(passed.values())
 
-# %% ../../nbs/corpus/02_entropy.ipynb #parses
-def parses(
-    grid:np.ndarray,    # Colors, (16, 16)
-    factors:np.ndarray, # What was drawn, int8 (objects, 7), -1 where there is no object
-)->set:                 # Frozensets of objects, each a set of cells; empty where the factors do not describe the grid
-    "Ways to divide the colored cells among the objects."
+# %% ../../nbs/corpus/02_entropy.ipynb #scene-cost
+def _parses(grid, factors):
+    "Ways to divide the colored cells among the objects, frozensets of sets of cells; none where factors do not fit."
     boxes = []  # of each object, the cells of its color in its box
     for _, color, _, top, left, height, width in np.asarray(factors).tolist():
         if color <= 0 or min(top, left) < 0: continue
@@ -159,14 +156,13 @@ def parses(
         if 0 < taken == bitboard(grid): ways.add(frozenset(objects))
     return ways
 
-# %% ../../nbs/corpus/02_entropy.ipynb #scene-cost
 def scene_cost(
     grids,        # Colors, (N, 16, 16), numpy or a tensor on the CPU
     factors,      # What was drawn, int8 (N, objects, 7), -1 where there is no object
 )->np.ndarray:    # Nats, float64 (N,); infinite where the factors do not explain the grid
     "Minus the logarithm of a lower bound of each grid's probability under the generator."
     pairs = zip(np.asarray(grids), np.asarray(factors), strict=True)
-    p = [sum(map(scene_probability, parses(grid, drawn))) for grid, drawn in pairs]
+    p = [sum(map(scene_probability, _parses(grid, drawn))) for grid, drawn in pairs]
     with np.errstate(divide="ignore"): return -np.log(np.array(p, float))
 
 # %% ../../nbs/corpus/02_entropy.ipynb #entropy-bound

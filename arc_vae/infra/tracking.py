@@ -200,6 +200,6 @@ def resume_tracker(
     mode:str="auto",  # auto, online, offline or disabled
     job:str="",       # evaluate, explore or sample
 )->Tracker:           # Not started yet
-    "The tracker of a later stage, which continues the W&B run of the training; ModeError for an unknown mode."
+    "The tracker of a later stage, which continues the W&B run of the training; ConfigError for an unknown mode."
     (config,) = read_run(run_dir, "config")
     return Tracker(run_dir, {}, check_mode(mode), job, config["wandb_id"])

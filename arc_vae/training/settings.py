@@ -32,14 +32,9 @@ class _Settings(BaseModel):
     "What the fields of TrainConfig have in common, and which of them do not fit together."
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    @field_validator("*", mode="before")
+    @field_validator("corpus", mode="before", check_fields=False)
     @classmethod
-    def _plain_values(cls, value, info):
-        "Paths become text; true and false are no numbers, which pydantic would take them for."
-        kind = cls.model_fields[info.field_name].annotation
-        if isinstance(value, bool) and kind in (int, float):
-            raise ValueError(f"expected {kind.__name__}, found {value}")
-        return str(value) if isinstance(value, Path) else value
+    def _plain_text(cls, value): return str(value) if isinstance(value, Path) else value
 
     @field_validator(*CHOICES, check_fields=False)
     @classmethod

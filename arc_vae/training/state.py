@@ -91,13 +91,14 @@ class Captured:
 
 # %% ../../nbs/training/01_state.ipynb #early-stopping
 def early_stopping(
-    objectives:list,  # Validation objectives of all epochs so far, in order
+    history:list,     # Records of all epochs so far, with val_objective
     cfg:TrainConfig,  # beta_final_epoch, epochs, patience
 )->tuple:             # (this epoch is the best, training should stop)
     "Whether the latest epoch is the best since the ramp ended, and whether patience has run out. A NaN is never best."
     first = max(min(cfg.beta_final_epoch, cfg.epochs), 1)  # the first epoch that counts
-    if len(objectives) < first: return False, False
-    counted = [math.inf if math.isnan(value) else value for value in objectives[first - 1:]]
+    if len(history) < first: return False, False
+    objectives = [record["val_objective"] for record in history[first - 1:]]
+    counted = [math.inf if math.isnan(value) else value for value in objectives]
     best = counted.index(min(counted))
     latest = len(counted) - 1
     return best == latest and counted[best] < math.inf, latest - best >= cfg.patience
@@ -111,10 +112,6 @@ class TrainState:
     started:float              # time.monotonic() of the start, earlier by the time spent before a break
     history:list = field(default_factory=list)  # Records of the epochs done, one dict each
     stop:bool = False          # Whether patience has run out
-
-    def judge(self, cfg):
-        "Whether the latest epoch is the best, and whether to stop."
-        return early_stopping([record["val_objective"] for record in self.history], cfg)
 
 # %% ../../nbs/training/01_state.ipynb #save-epoch
 BEST = {"vae_best.pth": "vae", "encoder.pth": "encoder", "decoder.pth": "decoder"}  # file -> what of the best model
@@ -162,7 +159,7 @@ def restore_state(
                  "the weights may differ in their last bits from an undisturbed run's")
     state.history = saved["log"]
     state.started -= saved["seconds"]
-    _, state.stop = state.judge(cfg)  # patience may have changed
+    _, state.stop = early_stopping(state.history, cfg)  # patience may have changed
     if state.stop and len(state.history) < cfg.epochs:
         log.info(f"note: not trained any further, the objective was not better for {cfg.patience} epochs; "
                  f"more patience goes on, --set patience={2*cfg.patience}")
@@ -254,25 +251,20 @@ def epoch_line(
     return f"{line}  best" if e["best"] else line
 
 # %% ../../nbs/training/01_state.ipynb #write-status
-def _summarize(history):
-    "Progress, duration and best epoch of a training."
-    if not history: return dict(epochs=0, best_epoch=None)
-    return dict(
-        epochs=len(history),
-        best_epoch=max((each["epoch"] for each in history if each["best"]), default=None),
-        beta_final=history[-1]["beta"],
-        seconds=history[-1]["seconds"],
-        grids_per_second=float(np.median([each["grids_per_second"] for each in history])))
-
 def write_status(
     run_dir:Path,      # Folder of the run
     state:TrainState,  # As it is now
     status:str,        # completed, early_stopped, diverged or interrupted
 )->dict:               # What training.json holds
     "Write log.jsonl and training.json."
-    summary = dict(status=status, device=state.vae.device.type, threads=torch.get_num_threads())
-    summary |= _summarize(state.history)
-    write_log(run_dir, state.history)
+    history = state.history
+    summary = dict(
+        status=status, device=state.vae.device.type, threads=torch.get_num_threads(), epochs=len(history),
+        best_epoch=max((record["epoch"] for record in history if record["best"]), default=None))
+    if history:
+        speed = np.median([record["grids_per_second"] for record in history])
+        summary |= dict(beta_final=history[-1]["beta"], seconds=history[-1]["seconds"], grids_per_second=float(speed))
+    write_log(run_dir, history)
     write_json(run_dir/"training.json", summary)
     return summary
 
