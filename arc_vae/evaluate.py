@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'TARGET', 'MIN_USE', 'MIN_SKILL', 'reconstruction_metrics', 'overlap_metrics', 'arc_metrics',
-           'objective_change', 'learned_text', 'phase_metrics', 'EvaluatedSplit', 'measure', 'verdict', 'run_facts',
-           'evaluate']
+           'objective_change', 'phase_metrics', 'EvaluatedSplit', 'measure', 'verdict', 'run_facts', 'evaluate']
 
 # %% ../nbs/03_evaluate.ipynb #imports
 import math
@@ -23,7 +22,7 @@ from .model import VAE, gaussian_kl
 from .code.network import load
 from .metrics.likelihood import active_dims, active_units, decode_split, generator_cost, latent_usage, likelihood
 from .metrics.likelihood import likelihood_metrics, mean_interval
-from .metrics.accuracy import MAX_TRAIN_GRIDS, accuracy_report, baselines, by_factor, error_kinds, mean_cells
+from .metrics.accuracy import MAX_TRAIN_GRIDS, accuracy_report, baselines, by_factor
 from .metrics.disentanglement import disentanglement
 from .metrics.object_errors import object_errors
 from .metrics.novelty import train_overlap
@@ -75,21 +74,15 @@ def objective_change(
     untrained:dict,  # From decode_split, of the model before training
     decoded:dict,    # The same of the trained model, with the same noise
     beta:float,      # At the end of training
-)->dict:             # objective after and before, their difference, in nats, and its 95 % interval, None for one grid
+)->dict:             # objective, before, difference, in nats, its 95 % interval, None for one grid; text: all in words
     "Is distortion + beta*rate of the same grids clearly lower after training than before?"
     old, new = ((part["distortion"].double() + beta*part["rate"].double()).numpy() for part in (untrained, decoded))
     mean, interval = mean_interval(new - old)
-    return dict(beta=beta, objective=float(new.mean()), before=float(old.mean()), difference=mean, interval=interval)
-
-# %% ../nbs/03_evaluate.ipynb #learned-text
-def learned_text(
-    learned:dict,  # From objective_change, or None
-)->str:            # Empty for None
-    "The effect of training in words."
-    if learned is None: return ""
-    interval = " [{:.2f}, {:.2f}]".format(*learned["interval"]) if learned["interval"] else "; one grid has no interval"
-    return (f"distortion + {learned['beta']:g}·rate {learned['objective']:.2f} nats, before training "
-            f"{learned['before']:.2f}, difference {learned['difference']:.2f}{interval}")
+    between = " [{:.2f}, {:.2f}]".format(*interval) if interval else "; one grid has no interval"
+    text = (f"distortion + {beta:g}·rate {new.mean():.2f} nats, before training {old.mean():.2f}, "
+            f"difference {mean:.2f}{between}")
+    return dict(beta=beta, objective=float(new.mean()), before=float(old.mean()), difference=mean, interval=interval,
+                text=text)
 
 # %% ../nbs/03_evaluate.ipynb #phase-metrics
 def phase_metrics(
@@ -152,7 +145,6 @@ class EvaluatedSplit:
 # %% ../nbs/03_evaluate.ipynb #metrics
 METRICS = {
     "test": reconstruction_metrics,
-    "test.wrong_cells_per_grid": lambda pred, x: mean_cells(error_kinds(pred, x)),
     "test.baselines": baselines,
     "test.likelihood": likelihood,
     "test.likelihood.generator": generator_cost,
@@ -202,7 +194,7 @@ def verdict(
     pixel, black, skill = test["pixel_accuracy"], test["all_background_accuracy"], test["skill"] or 0.
     checks = (  # comparisons that fail for NaN too
         ("untrained", better,
-         f"training has not made it clearly better than its first weights were: {learned_text(learned)}"),
+         f"training has not made it clearly better than its first weights were: {(learned or {}).get('text')}"),
         ("collapsed", units > 0 and dims > 0,
          f"the code is not in use: {units} active units and {dims} active dimensions of {n}"),
         ("collapsed", "code" not in test or other - own >= MIN_USE,
@@ -245,7 +237,7 @@ def evaluate(
     split = EvaluatedSplit(vae, corpus, config["seed"], k, run_dir)
     log.info(f"evaluating {run_dir.name} on {len(corpus.test):,} test grids")
     measured = measure(split)
-    log.info(f"  {learned_text(measured['learned'])}")
+    log.info(f"  {measured['learned']['text']}")
     word, reasons = verdict(measured["test"], measured["learned"])
     metrics = dict(schema_version=1, status=split.training.pop("status"), verdict=word, reasons=reasons)
     metrics |= dict(training=split.training) | run_facts(config, corpus, vae) | measured

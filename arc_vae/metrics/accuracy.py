@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'MAX_TRAIN_GRIDS', 'count_correct', 'intact_cells', 'count_per_grid', 'accuracies_of_sums', 'accuracies',
            'accuracies_per_draw', 'bootstrap_weights', 'bootstrap', 'bootstrap_ci', 'accuracy_report', 'error_kinds',
-           'mean_cells', 'by_factor', 'nearest_grids', 'pca_reconstruct', 'coding_cost', 'baselines']
+           'by_factor', 'nearest_grids', 'pca_reconstruct', 'coding_cost', 'baselines']
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #imports
 from functools import lru_cache
@@ -167,13 +167,6 @@ def error_kinds(
     wrong = pred != x
     return dict(missed=wrong & (pred == 0), invented=wrong & (x == 0), recolored=wrong & (x > 0) & (pred > 0))
 
-# %% ../../nbs/metrics/02_accuracy.ipynb #mean-cells
-def mean_cells(
-    masks:dict,  # name -> bool (N, 16, 16)
-)->dict:         # name -> cells of a grid
-    "The mean number of marked cells."
-    return {name: mask.flatten(1).sum(1).double().mean().item() for name, mask in masks.items()}
-
 # %% ../../nbs/metrics/02_accuracy.ipynb #by-factor
 def by_factor(
     x:Tensor,     # True colors, uint8 (N, 16, 16)
@@ -242,9 +235,6 @@ def pca_reconstruct(
         decoded.append(scores.view(-1, GRID, GRID, N_COLORS).argmax(-1))
     return torch.cat(decoded).to(torch.uint8)
 
-# %% ../../nbs/metrics/02_accuracy.ipynb #max-train-grids
-MAX_TRAIN_GRIDS = 100_000 # Training grids that baselines look at
-
 # %% ../../nbs/metrics/02_accuracy.ipynb #coding-cost
 def coding_cost(
     train:Tensor,  # uint8 (N, 16, 16)
@@ -256,6 +246,8 @@ def coding_cost(
     return -logp[x.long()].flatten(1).sum(1).mean().item()
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #baselines
+MAX_TRAIN_GRIDS = 100_000 # Training grids that baselines look at
+
 def baselines(
     train:Tensor,       # The training split, uint8 (N, 16, 16): all that a baseline may look at
     x:Tensor,           # The grids to be right about, uint8 (M, 16, 16)

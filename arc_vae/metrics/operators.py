@@ -19,7 +19,7 @@ from ..corpus.objects import find_objects, paint
 from ..model import VAE
 from ..code.codebook import MIRROR, QUARTER
 from ..code.operators import turn
-from .accuracy import accuracies, count_correct, mean_cells
+from .accuracy import accuracies, count_correct
 
 # %% ../../nbs/metrics/06_operators.ipynb #translation
 class Translation:
@@ -207,8 +207,8 @@ def noise_metrics(
     "Cells that differ once noise was added to all numbers."
     x, mu, pred = x[:N_MEASURED], mu[:N_MEASURED], pred[:N_MEASURED]
     noise = torch.randn(mu.shape, generator=rng("perturb", seed))
-    changed = {f"{scale:g}": vae.decode(mu + scale*noise).cpu() != pred for scale in scales}
-    return mean_cells(changed | dict(colored_cells=x > 0))
+    cells = {f"{scale:g}": vae.decode(mu + scale*noise).cpu() != pred for scale in scales} | dict(colored_cells=x > 0)
+    return {name: marked.flatten(1).sum(1).double().mean().item() for name, marked in cells.items()}
 
 # %% ../../nbs/metrics/06_operators.ipynb #enlarged
 def enlarged(
