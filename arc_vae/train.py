@@ -216,7 +216,7 @@ def train(
         if config["corpus_sha256"] != corpus.sha256:
             expected, found = config["corpus_sha256"][:12], corpus.sha256[:12]
             raise RunError(f"resume: {corpus.path}: expected the corpus of the run, sha256 {expected}, found {found}")
-        for folder in (run_dir, run_dir/"checkpoints"): remove_temp_files(folder)
+        for folder in (run_dir, run_dir/"checkpoints", run_dir.parent/"corpus"): remove_temp_files(folder)
         # a run that was stopped before its first epoch ended begins again
         resume = resume and (bool(read_log(run_dir)) or (run_dir/"checkpoints"/STATE).exists())
         log_run_header(cfg, run_dir, resume)
