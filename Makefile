@@ -20,7 +20,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 PIP    := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test explore lint notebooks docs clean
+.PHONY: help setup run test check explore lint notebooks docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ run: $(READY) ## corpus, training, evaluation, samples into outputs/RUN; PRESET=
 test: $(READY) ## everything CI runs: clean and exported notebooks, lint, tests
 	$(BIN)/ruff check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 900 --durations 12 tests
+
+check: $(READY) ## what tells most within two minutes: lint, and the tests that start no notebook and no browser
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --timeout 300 $(patsubst %,tests/test_%.py,docs estimator formats report sources space track)
 
 explore: $(READY) ## open JupyterLab on the latent sliders of RUN
 	$(BIN)/arc-vae explore --run "$$RUN"

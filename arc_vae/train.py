@@ -124,7 +124,7 @@ def train_epoch(
 )->Tensor:                      # The rows of train_step, (steps, 4), on the CPU
     "Every grid once; Diverged soon after a number that is not finite, Interrupted after the step a signal came in."
     sums, steps = [], math.ceil(len(grids)/cfg.batch_size)
-    progress = Progress(f"epoch {epoch + 1}/{cfg.epochs}", to_come=cfg.epochs - epoch - 1)
+    progress = Progress(f"epoch {epoch + 1}/{cfg.epochs}", to_come=0 if epoch else cfg.epochs - 1)
     for each in train_steps(vae, opt, grids, epoch, cfg, update):
         sums.append(each)
         done = len(sums)

@@ -70,6 +70,7 @@ def test_a_run_becomes_a_folder_that_comes_back_as_the_model(exported):
     assert {path.name for path in folder.iterdir()} == {
         "encoder.onnx", "decoder.onnx", "model.safetensors", "config.json", "README.md"}
     assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1, "who may read one may read all"
     vae, again = arc_vae.load(run), from_pretrained(folder)
     for name, tensor in vae.state_dict().items(): assert torch.equal(tensor, again.state_dict()[name]), name
     assert torch.equal(vae.decode(vae.encode(SEEN), logits=True), again.decode(again.encode(SEEN), logits=True))

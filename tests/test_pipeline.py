@@ -321,6 +321,7 @@ def test_wandb_has_settings_results_and_weights(smoke, wandb_runs):
     assert summary["test/skill"] == pytest.approx(m["test"]["skill"])
     assert summary["test/baseline/pixel_accuracy"] == pytest.approx(m["test"]["all_background_accuracy"])
     assert summary["verdict"] == m["verdict"]
+    assert [run.summary["epoch"] for run in wandb_runs.values()] == [m["training"]["epochs"]]*4
     artifacts = {artifact.name: artifact for artifact in wandb_runs["train"].artifacts}
     best = ["best", "latest"]
     aliases = {name: artifact.aliases for name, artifact in artifacts.items()}

@@ -14,10 +14,10 @@ from arc_vae.apps.cli import main
 from arc_vae.apps.run import existing_run, run_path
 from arc_vae.corpus.formats import run_corpus
 from arc_vae.evaluate import evaluate
-from arc_vae.infra.files import file_sha256
+from arc_vae.infra.files import DatasetError, file_sha256
 from arc_vae.infra.runs import RunError, find_corpus, read_json, run_lock
 from arc_vae.train import small_run
-from arc_vae.training.settings import TrainConfig, make_config, resumed_config
+from arc_vae.training.settings import TrainConfig, make_config, open_corpus, resumed_config
 
 GRIDS = make_grids(200, seed=9)[0]
 
@@ -54,6 +54,8 @@ def test_relative_paths_become_absolute(work, tmp_path, monkeypatch):
     assert config["corpus_from_run"] == "../../corpora/mine.npz"
     assert resumed_config(work/"outputs"/"first").corpus == config["corpus"]
     assert len(run_corpus(config, work/"outputs"/"first").test) == 20
+    with pytest.raises(DatasetError, match=f"^{tmp_path}/no.npz: no such file"):  # where it looked, not only for what
+        open_corpus(make_config(corpus="no.npz"), "")
 
 
 def everything(folder): return folder

@@ -6,7 +6,7 @@
 __all__ = ['to_onnx', 'model_card', 'save_pretrained', 'from_pretrained', 'export_run']
 
 # %% ../../nbs/apps/02_export.ipynb #imports
-import json, logging, warnings
+import json, logging, tempfile, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,9 +122,10 @@ def save_pretrained(
     from safetensors.torch import save_model
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder/".model.safetensors.part"
-    save_model(vae.cpu(), str(part), metadata=dict(format="pt", network=vae.network, latent_dim=str(vae.latent_dim)))
-    part.replace(folder/"model.safetensors")
+    metadata = dict(format="pt", network=vae.network, latent_dim=str(vae.latent_dim))
+    with tempfile.TemporaryDirectory() as place:  # safetensors would make a file that nobody else may read
+        save_model(vae.cpu(), f"{place}/model", metadata)
+        write_atomic(folder/"model.safetensors", lambda f: f.write(Path(place, "model").read_bytes()))
     write_json(folder/"config.json", dict(library_name="arc_vae", arc_vae_version=arc_vae.__version__,
                                           network=vae.network, latent_dim=vae.latent_dim))
     card = model_card(vae, name or folder.resolve().name, test, (folder/"decoder.onnx").exists())

@@ -23,8 +23,8 @@ from ..infra.tracking import check_mode
 
 # %% ../../nbs/apps/00_run.ipynb #notebooks
 # 02 to 05: nbs/ of a checkout, else what was installed with the package
-NOTEBOOKS = Path(arc_vae.__file__).resolve().parents[1]/"nbs"
-if not (NOTEBOOKS/"02_train.ipynb").exists(): NOTEBOOKS = Path(arc_vae.__file__).resolve().parent/"notebooks"
+_PACKAGE = Path(arc_vae.__file__).resolve().parent
+NOTEBOOKS = _PACKAGE.parent/"nbs" if (_PACKAGE.parent/"nbs"/"02_train.ipynb").exists() else _PACKAGE/"notebooks"
 
 # %% ../../nbs/apps/00_run.ipynb #run-path
 def run_path(

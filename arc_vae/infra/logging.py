@@ -66,7 +66,8 @@ class Progress:
         now=time.monotonic,  # Seconds that only ever grow
     ):
         self.what, self.to_come, self.now = what, to_come, now
-        self.start = self.printed_at = self.shown_at = now()
+        self.start = self.shown_at = now()
+        self.printed_at = self.start - 25  # the first line comes early, and tells how long it will take
 
     def __call__(self, done:int, total:int):
         now = self.now()

@@ -17,7 +17,7 @@ import numpy as np
 
 from .files import expected_one_of
 from .logging import log
-from .runs import ConfigError, read_run
+from .runs import ConfigError, read_log, read_run
 
 # %% ../../nbs/infra/03_tracking.ipynb #call-with-timeout
 def call_with_timeout(
@@ -159,12 +159,14 @@ class SafeRun:
 # %% ../../nbs/infra/03_tracking.ipynb #tracker
 class Tracker(SafeRun):
     "What training, evaluation and sampling log."
+    where = {}  # The epoch of what comes after the training; W&B would take 0 for it
+
     def _send(self, values):
         families = {name.split("/")[0] + "/*" if "/" in name else name for name in values}
         for family in families - self._with_axis:  # W&B is told the x axis of each once
             self.run.define_metric(family, step_metric="step" if family == "train/*" else "epoch")
         self._with_axis |= families
-        self.run.log(values)
+        self.run.log(self.where | values)
 
     def log(self, values:dict):
         "Log numbers by name: those called train/... together with `step`, all others together with `epoch`."
@@ -202,4 +204,6 @@ def resume_tracker(
 )->Tracker:           # Not started yet
     "The tracker of a later stage, which continues the W&B run of the training; ConfigError for an unknown mode."
     (config,) = read_run(run_dir, "config")
-    return Tracker(run_dir, {}, check_mode(mode), job, config["wandb_id"])
+    tracker = Tracker(run_dir, {}, check_mode(mode), job, config["wandb_id"])
+    tracker.where = dict(epoch=len(read_log(run_dir)))
+    return tracker

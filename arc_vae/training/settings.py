@@ -160,7 +160,8 @@ def open_corpus(
     cache,            # Folder for a generated corpus
 )->GridCorpus:        # On the CPU
     "The corpus of a run: the given file, or one generated once and kept; DatasetError where it cannot be used."
-    path = Path(cfg.corpus) if cfg.corpus else Path(cache)/f"atomic-{cfg.n_corpus}-seed{cfg.seed}.npz"
+    generated = Path(cache)/f"atomic-{cfg.n_corpus}-seed{cfg.seed}.npz"
+    path = Path(cfg.corpus).expanduser().absolute() if cfg.corpus else generated
     if not cfg.corpus and not path.exists():
         log.info(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
         make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating"))
