@@ -115,11 +115,12 @@ def figure_latent_map(
             ax.set_box_aspect(1)
             ax.tick_params(labelsize=7)
         top.set_xlabel(f"PC 1 ({explained[0]:.0%} of the variance)", fontsize=8)
-        bottom.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)")
+        bottom.set(xticks=[], yticks=[])
+        bottom.set_xlabel("t-SNE 1 (no unit)", fontsize=8)
         bar = fig.colorbar(points, ax=bottom, location="bottom", aspect=14, pad=.08, label=name)
         if name == "main color": bar.set_ticks(range(N_COLORS), labels=COLOR_NAMES, rotation=90, fontsize=7)
     axes[0, 0].set_ylabel(f"PC 2 ({explained[1:2].sum():.0%} of the variance)", fontsize=8)
-    axes[1, 0].set_ylabel("t-SNE 2 (no unit)")
+    axes[1, 0].set_ylabel("t-SNE 2 (no unit)", fontsize=8)
     return fig
 
 # %% ../nbs/04_latent_viz.ipynb #dimensions
@@ -319,7 +320,7 @@ def figure_operators(
     e = read_evaluation(run_dir)
     pair = list(pick_example_pair(e["x"], e["pred"]))
     rows = operator_rows(vae, *torch.from_numpy(e["mu"][pair]))
-    fig, axes = _rows(len(rows), 7.4)
+    fig, axes = _rows(len(rows), 6.2)
     for ax, (name, codes) in zip(axes[:, 0], rows.items()):
         draw_grids(ax, vae.decode(codes)[None], (), name, room=6)
     return fig
