@@ -25,7 +25,7 @@ from ..corpus.generator import make_corpus
 from ..code.network import NETWORKS
 
 # %% ../../nbs/training/00_settings.ipynb #settings-checks
-CHOICES = dict(network=tuple(NETWORKS), device=("auto", "cpu", "cuda", "mps"), wandb=MODES,
+CHOICES = dict(network=NETWORKS, device=("auto", "cpu", "cuda", "mps"), wandb=MODES,
                compile=("", "inductor", "cudagraphs", "aot_eager"))
 
 class _Settings(BaseModel):
