@@ -7,6 +7,7 @@ __all__ = ['LABELS', 'MISSING', 'Label', 'label_of', 'format_number', 'format_me
            'markdown_table']
 
 # %% ../../nbs/metrics/00_labels.ipynb #imports
+import textwrap
 from statistics import mean, stdev
 from typing import NamedTuple
 
@@ -98,6 +99,11 @@ def text_table(
     from tabulate import tabulate
     if not rows: return ""
     align = ["left" if i in left else "right" for i in range(len(rows[0]))]
+    # long labels and headings break between words, so that a table of nine columns fits into a terminal
+    widest = [max([10, *(len(row[i]) for row in rows[1:])]) for i in range(len(rows[0]))]
+    for i in left: widest[i] = 56 if i else 21
+    whole = dict(break_long_words=False, break_on_hyphens=False)  # names of runs
+    rows = [[textwrap.fill(cell, width, **whole) for cell, width in zip(row, widest)] for row in rows]
     text = tabulate(rows, tablefmt="plain", colalign=align, disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())
 

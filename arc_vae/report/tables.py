@@ -7,6 +7,7 @@ __all__ = ['OBJECTS', 'GRIDS', 'OPERATORS', 'CODE', 'PHASES', 'TABLES', 'report_
            'metric_columns', 'report_tables', 'format_report']
 
 # %% ../../nbs/report/02_tables.ipynb #imports
+import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -265,5 +266,5 @@ def format_report(
     parts = [text_table(rows, left=(0, len(rows[0]) - 1))]
     for tables in report_tables(facts).values():
         parts += [f"{table.title}\n{text_table(table.rows, table.left)}" for table in tables]
-    parts.append(f"verdict: {metrics['verdict']}. {VERDICTS[metrics['verdict']]}")
+    parts.append(textwrap.fill(f"verdict: {metrics['verdict']}. {VERDICTS[metrics['verdict']]}", 100))
     return "\n\n".join(parts) + "".join(f"\n  because {reason}" for reason in metrics["reasons"])
