@@ -27,7 +27,7 @@ checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoint
 checkpoints/beta_mid.pth checkpoints/beta_final.pth
 figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
 figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png
-figures/meaning.png figures/failures.png figures/neighbors.png
+figures/meaning.png figures/failures.png
 """.split()
 METRICS = dict(
     corpus="path sha256 n_train n_val n_test background_share",
@@ -289,7 +289,7 @@ val/foreground_accuracy val/exact_match sys/grids_per_second sys/seconds sys/sec
 PANELS = dict(
     train="val/reconstructions samples/prior latent/kl_per_dim",
     evaluate="latent/test_kl_per_dim latent/test_means",
-    explore="latent/latent_map latent/neighbors latent/traversals latent/interpolations",
+    explore="latent/latent_map latent/traversals latent/interpolations",
     sample="samples/prior")
 
 

@@ -48,8 +48,7 @@ def figure_learning(run_dir):
     "What a grid costs and what comes out right by epoch, the phases of beta behind, the best epoch marked."
     log = read_log(run_dir)
     (config,) = read_run(run_dir, "config")
-    mid = min(config["beta_mid_epoch"], len(log))
-    final = min(config["beta_final_epoch"], len(log))
+    mid, final = config["beta_mid_epoch"], config["beta_final_epoch"]
     epochs = [record["epoch"] for record in log]
     best = [record["epoch"] for record in log if record["best"]]
     fig = new_figure(10, 3)
@@ -58,13 +57,12 @@ def figure_learning(run_dir):
             values = np.array([record[key] for record in log], float)
             if "elbo" in key: values = -values
             split = "train" if key.startswith("train") else "validation"
-            ax.plot(epochs, values, marker="." if len(log) < 10 else None, label=f"{label_of(key).name}, {split}")
+            ax.plot(epochs, values, marker=".", label=f"{label_of(key).name}, {split}")
         ax.axvspan(0, mid, color="tab:blue", alpha=.08, lw=0)
         ax.axvspan(mid, final, color="tab:orange", alpha=.08, lw=0)
         if best: ax.axvline(best[-1], color="gray", lw=.7, ls=":")
-        ax.set(xlabel="epoch", ylabel=ylabel)
+        ax.set(xlabel="epoch", ylabel=ylabel, xlim=(0, None))
         ax.legend(fontsize=7)
-    ax.axhline(0, color="black", lw=.6)
     fig.suptitle(f"blue: β 0→{config['beta_mid']:g}, orange: β →{config['beta_final']:g}, white: held; "
                  "dotted: the epoch that was kept", fontsize=8)
     return fig
@@ -80,7 +78,6 @@ def draw_grids(
     side:str="",    # At the left of all
     room:int=None,  # Columns that there is room for; n where it is not given
     outline=None,   # Cells to outline in white, bool (rows, n, 16, 16)
-    dots=None,      # Cells to mark with a dot, bool (rows, n, 16, 16)
 ):
     "Draw rows of grids, one below the other."
     rows = np.asarray(rows)
@@ -90,11 +87,6 @@ def draw_grids(
     if outline is not None:
         mask = render_grids(np.asarray(outline).reshape(-1, 16, 16), n, CELL, GAP, ground=0).any(-1)
         if mask.any(): ax.contour(mask, [.5], colors="white", linewidths=1.1)
-    if dots is not None:
-        row, column, down, right = np.nonzero(dots)
-        across = GAP + PITCH*column + CELL*(right + .5) - .5
-        below = GAP + PITCH*row + CELL*(down + .5) - .5
-        ax.scatter(across, below, s=5, c="white", edgecolors="black", linewidths=.4)
     ax.set_xlim(-.5, (room or n)*PITCH + GAP - .5)
     ax.set_xticks(GAP + 8*CELL + PITCH*np.arange(len(labels)), labels, fontsize=7)
     ax.set_yticks([])
@@ -104,12 +96,12 @@ def draw_grids(
 
 # %% ../../nbs/report/00_figures.ipynb #figure-reconstructions
 def figure_reconstructions(run_dir, n=8):
-    "Best, median and worst test grids: original above reconstruction, with a dot on each wrong cell."
+    "Best, median and worst test grids: original above reconstruction, in which wrong cells are outlined."
     arrays = read_evaluation(run_dir)
     x, pred = arrays["x"], arrays["pred"]
     count = (pred != x).sum((1, 2))
     colored = (x > 0).sum((1, 2))
-    order = np.lexsort((np.arange(len(count)), -colored, count))  # of equals the more crowded grid is the better one
+    order = np.lexsort((-colored, count))  # of equals the more crowded grid is the better one
     middle = len(order)//2 - n//2
     groups = dict(best=order[:n], median=order[middle:middle + n], worst=order[-n:])
     fig = new_figure(n*1.05, 6.8)
@@ -118,48 +110,36 @@ def figure_reconstructions(run_dir, n=8):
         original, decoded = x[chosen], pred[chosen]
         wrong = original != decoded
         labels = [f"#{i}: {count[i]} wrong" for i in chosen]
-        side = f"{name}:\noriginal\nabove"
-        draw_grids(ax, [original, decoded], labels, side, n, dots=[np.zeros_like(wrong), wrong])
+        draw_grids(ax, [original, decoded], labels, f"{name}:\noriginal\nabove", n, outline=[original*0, wrong])
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #figure-errors
 def figure_errors(run_dir):
-    "Where on the grid cells are missed, invented or recolored, and how many cells are wrong in how many grids."
+    "Where on the grid cells are missed, invented or recolored."
     arrays = read_evaluation(run_dir)
-    x, pred = arrays["x"], arrays["pred"]
-    fig = new_figure(11, 2.6)
-    *maps, last = fig.subplots(1, 4)
-    errors = error_kinds(pred, x)
-    highest = max(wrong.mean(0).max() for wrong in errors.values())
-    for ax, (name, wrong) in zip(maps, errors.items()):
-        image = ax.imshow(wrong.mean(0), vmin=0, vmax=highest, cmap="viridis")
-        ax.set_title(f"{name}: {wrong.sum()/len(wrong):.2f} cells a grid", fontsize=8)
+    shares = {name: wrong.mean(0) for name, wrong in error_kinds(arrays["pred"], arrays["x"]).items()}
+    highest = max(share.max() for share in shares.values())
+    fig = new_figure(9, 2.6)
+    axes = fig.subplots(1, len(shares))
+    for ax, (name, share) in zip(axes, shares.items()):
+        image = ax.imshow(share, vmin=0, vmax=highest, cmap="viridis")
+        ax.set_title(f"{name}: {share.sum():.2f} cells a grid", fontsize=8)
         ax.set(xticks=[], yticks=[])
-    fig.colorbar(image, ax=maps, label="share of grids", shrink=.8)
-    count = (pred != x).sum((1, 2))
-    black = (x > 0).sum((1, 2))
-    most = max(count.max(), black.max())
-    bins = np.arange(0, most + 2) - .5
-    last.hist(black, bins, color="lightgray", label="all black")
-    last.hist(count, bins, histtype="step", color="tab:blue", label="this model")
-    last.set(xlabel="wrong cells in a grid", ylabel="grids")
-    last.legend(fontsize=7)
+    fig.colorbar(image, ax=axes, label="share of grids", shrink=.8)
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #draw-bars
 def draw_bars(
-    ax,             # matplotlib Axes
-    names,          # One for each group of bars
-    series:dict,    # label -> the heights of its bars, one in each group
-    colors=None,    # Of the series
-    fmt:str=None,   # Of the numbers on top of the bars; none are written where it is not given
+    ax,           # matplotlib Axes
+    names,        # One for each group of bars
+    series:dict,  # label -> the heights of its bars, one in each group
+    fmt:str,      # Of the numbers on top of the bars
 ):
     "Groups of bars, one bar for each series."
     width = .8/len(series)
     for i, (label, heights) in enumerate(series.items()):
-        at = np.arange(len(names)) + (i - (len(series) - 1)/2)*width
-        bars = ax.bar(at, heights, .95*width, label=label, color=colors and colors[i])
-        if fmt: ax.bar_label(bars, fmt=fmt, fontsize=6)
+        middle = np.arange(len(names)) + (i - (len(series) - 1)/2)*width
+        ax.bar_label(ax.bar(middle, heights, .95*width, label=label), fmt=fmt, fontsize=6)
     ax.set_xticks(range(len(names)), names, fontsize=7)
     ax.legend(fontsize=7, loc="upper center", ncols=len(series))
 
@@ -172,10 +152,9 @@ def figure_by_factor(run_dir):
     ax = fig.subplots()
     parts = groups["objects"]
     names = [f"{name}\n(n={part['n']:,})" for name, part in parts.items()]
-    series = {
-        label_of("foreground_accuracy").name: [part["foreground_accuracy"] or 0 for part in parts.values()],
-        label_of("exact_match").name: [part["exact"] or 0 for part in parts.values()]}
-    draw_bars(ax, names, series, fmt="{:.0%}")
+    keys = dict(foreground_accuracy="foreground_accuracy", exact_match="exact")
+    series = {label_of(name).name: [part[key] or 0 for part in parts.values()] for name, key in keys.items()}
+    draw_bars(ax, names, series, "{:.0%}")
     ax.set(xlabel="objects in the grid", ylim=(0, 1.25))
     return fig
 
@@ -196,35 +175,28 @@ def figure_kl(run_dir):
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #figure-meaning
-def _draw_importance(ax, dci):
-    "How much each number counts for each factor."
-    importance = np.array(dci["importance"]).T
-    whole = importance.sum(1, keepdims=True)
-    share = importance/np.maximum(whole, 1e-9)
-    image = ax.imshow(share, vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    n_factors, dims = share.shape
-    ax.figure.colorbar(image, ax=ax, label="share of the importance")
-    ax.set_xticks(range(dims), [f"z{i}" for i in range(dims)], fontsize=7)
-    ax.set_yticks(range(n_factors), dci["factors"], fontsize=8)
-
 def figure_meaning(run_dir):
     "What can be read off the numbers, and which of them say it; None where there are no factors, or too few grids."
     meaning = read_run(run_dir, "metrics")[0]["test"].get("meaning")
     if not meaning or not meaning["dci"]: return None
-    fig = new_figure(10, 3)
+    fig = new_figure(11, 3)
     left, right = fig.subplots(1, 2)
-    probes = meaning["probes"]
+    probes, dci = meaning["probes"], meaning["dci"]
     names = [f"{name}\n{probe['kind_of_score'].replace('R2', 'R²')}" for name, probe in probes.items()]
-    series = {}
-    for key, label in dict(boosted="trees", linear="linear", trivial="same answer").items():
-        series[label] = [max(0, probe[key]) for probe in probes.values()]
-    draw_bars(left, names, series, ("tab:blue", "tab:orange", "lightgray"))
-    left.set(ylim=(0, 1.2), title="read off the ten numbers, on held-out grids")
-    _draw_importance(right, meaning["dci"])
+    labels = dict(boosted="trees", linear="linear", trivial="same answer")
+    series = {label: [max(0, probe[key]) for probe in probes.values()] for key, label in labels.items()}
+    draw_bars(left, names, series, "{:.2f}")
+    left.set(ylim=(0, 1.2))
+    left.set_title("read off the ten numbers, on held-out grids", fontsize=8)
+    importance = np.array(dci["importance"]).T
+    share = importance/np.maximum(importance.sum(1, keepdims=True), 1e-9)
+    image = right.imshow(share, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    fig.colorbar(image, ax=right, label="share of the importance")
+    right.set_xticks(range(share.shape[1]), [f"z{i}" for i in range(share.shape[1])], fontsize=7)
+    right.set_yticks(range(len(share)), dci["factors"], fontsize=8)
     keys = ("disentanglement", "completeness", "informativeness")
-    scores = ", ".join(f"{key} {meaning['dci'][key]:.2f}" for key in keys)
-    right.set_title(f"grids with one object: {scores}")
-    for ax in (left, right): ax.title.set_fontsize(8)
+    scores = ", ".join(f"{key} {dci[key]:.2f}" for key in keys)
+    right.set_title(f"grids with one object: {scores}", fontsize=8)
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #worst-objects
@@ -246,21 +218,16 @@ def figure_failures(run_dir, n=6):
     x, pred = arrays["x"], arrays["pred"]
     errors = object_errors(x, pred)
     counts = errors.counts()
-    total = max(counts["objects"], 1)
     occurring = sorted((error for error in ERROR_TYPES[1:] if counts[error]), key=lambda error: -counts[error])
     fig = new_figure(1.3 + 1.05*n, .5 + 2.35*len(occurring))
     axes = fig.subplots(len(occurring), 1, squeeze=False)[:, 0] if occurring else ()
     for ax, error in zip(axes, occurring):
         which = worst_objects(errors, error, n)
         grids, cells = errors.grid[which], errors.cells[which]
-        share = f"{counts[error]/total:.1%}" if counts[error] >= total/1000 else "< 0.1%"
         labels = [f"#{grid}: {wrong} cells" for grid, wrong in zip(grids, errors.wrong[which])]
-        side = f"{error}\n{share}\n({counts[error]:,})"
+        side = f"{error}\n{counts[error]/max(counts['objects'], 1):.2%}"
         draw_grids(ax, [x[grids], pred[grids]], labels, side, n, outline=[cells, cells])
-    title = f"{counts['objects']:,} objects, {counts['whole']/total:.1%} whole"
-    never = [error for error in ERROR_TYPES[1:] if not counts[error]]
-    if never: title += f"; never {' or '.join(never)}"
-    fig.suptitle(title, fontsize=9)
+    fig.suptitle(f"{counts['objects']:,} objects, {counts['whole']:,} whole", fontsize=9)
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #draw-evaluation
