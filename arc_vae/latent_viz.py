@@ -155,7 +155,8 @@ def typical(
     groups = {"one object": count == 1, "four objects or more": count >= 4, "any": count >= 0}
     by_distortion = np.argsort(distortion, kind="stable")
     ranked = {name: by_distortion[mask[by_distortion]] for name, mask in groups.items() if mask.any()}
-    return {name: int(grids[len(grids)//2]) for name, grids in list(ranked.items())[:2]}
+    medians = {name: int(grids[len(grids)//2]) for name, grids in ranked.items()}
+    return dict(list(medians.items())[:2])
 
 # %% ../nbs/04_latent_viz.ipynb #traverse-values
 def traverse_values(
@@ -277,8 +278,10 @@ def pick_example_pair(
     "The first grid of three objects that comes back exactly and has room to move, and the last; any in a small split."
     three = count_objects(torch.as_tensor(x)).numpy() == 3
     exact = three & (x == pred).all((1, 2))
-    room = ~x[:, :, 10:].any((1, 2)) & ~x[:, 11:].any((1, 2)) & (x.max((1, 2)) < 8)
-    wishes = (exact & room, exact, three, np.ones(len(x), bool))
+    free_right = ~x[:, :, 10:].any((1, 2))
+    free_below = ~x[:, 11:].any((1, 2))
+    room = exact & free_right & free_below & (x.max((1, 2)) < 8)
+    wishes = (room, exact, three, np.ones(len(x), bool))
     found = next(np.flatnonzero(wish) for wish in wishes if wish.any())
     return int(found[0]), int(found[-1])
 

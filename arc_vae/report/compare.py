@@ -76,8 +76,9 @@ def compare(
         row = [name, *(format_metric(key, run.value[key]) for run in runs)]
         for run in runs[1:]: row += describe_difference(key, run, runs[0])
         rows.append(row)
-    for name in metrics[0].get("operators", {}):
-        shares = [of_run.get("operators", {}).get(name, {}).get("equivariance") for of_run in metrics]
+    operators = [of_run.get("operators", {}) for of_run in metrics]
+    for name in operators[0]:
+        shares = [of_run.get(name, {}).get("equivariance") for of_run in operators]
         texts = [format_metric("equivariance", share) for share in shares]
         rows.append([f"{name}, exactly", *texts, *[""]*2*len(names)])
     return text_table(rows)

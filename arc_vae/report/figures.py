@@ -45,12 +45,11 @@ _CURVES = {
     "share of the validation grids": ("val_foreground_accuracy", "val_skill", "val_exact_match")}
 
 def figure_learning(run_dir):
-    "What a grid costs and what comes out right by epoch, the phases of beta behind, the best epoch marked."
+    "What a grid costs and what comes out right by epoch, the phases of beta behind."
     log = read_log(run_dir)
     (config,) = read_run(run_dir, "config")
     mid, final = config["beta_mid_epoch"], config["beta_final_epoch"]
     epochs = [record["epoch"] for record in log]
-    best = [record["epoch"] for record in log if record["best"]]
     fig = new_figure(10, 3)
     for ax, (ylabel, keys) in zip(fig.subplots(1, 3), _CURVES.items()):
         for key in keys:
@@ -60,11 +59,9 @@ def figure_learning(run_dir):
             ax.plot(epochs, values, marker=".", label=f"{label_of(key).name}, {split}")
         ax.axvspan(0, mid, color="tab:blue", alpha=.08, lw=0)
         ax.axvspan(mid, final, color="tab:orange", alpha=.08, lw=0)
-        if best: ax.axvline(best[-1], color="gray", lw=.7, ls=":")
         ax.set(xlabel="epoch", ylabel=ylabel, xlim=(0, None))
         ax.legend(fontsize=7)
-    fig.suptitle(f"blue: β 0→{config['beta_mid']:g}, orange: β →{config['beta_final']:g}, white: held; "
-                 "dotted: the epoch that was kept", fontsize=8)
+    fig.suptitle(f"blue: β 0→{config['beta_mid']:g}, orange: β →{config['beta_final']:g}, white: held", fontsize=8)
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #draw-grids
@@ -182,7 +179,7 @@ def figure_meaning(run_dir):
     fig = new_figure(11, 3)
     left, right = fig.subplots(1, 2)
     probes, dci = meaning["probes"], meaning["dci"]
-    names = [f"{name}\n{probe['kind_of_score'].replace('R2', 'R²')}" for name, probe in probes.items()]
+    names = [f"{name}\n{probe['kind_of_score']}" for name, probe in probes.items()]
     labels = dict(boosted="trees", linear="linear", trivial="same answer")
     series = {label: [max(0, probe[key]) for probe in probes.values()] for key, label in labels.items()}
     draw_bars(left, names, series, "{:.2f}")

@@ -7,7 +7,7 @@ __all__ = ['OUTCOMES', 'VERDICTS', 'LEARNED', 'QUESTIONS', 'TABLES', 'main_opera
            'report_headline', 'key_metrics', 'Table', 'TableSpec', 'metric_columns', 'report_tables', 'format_report']
 
 # %% ../../nbs/report/01_tables.ipynb #imports
-import re
+import re, textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -316,5 +316,5 @@ def format_report(
     parts = [text_table(key_metrics(facts))]
     for tables in report_tables(facts).values():
         parts += [f"{table.title}\n{text_table(table.rows, table.left)}" for table in tables]
-    parts.append(f"verdict: {metrics['verdict']}. {VERDICTS[metrics['verdict']]}")
+    parts.append(textwrap.fill(f"verdict: {metrics['verdict']}. {VERDICTS[metrics['verdict']]}", 100))
     return "\n\n".join(parts) + "".join(f"\n  because {reason}" for reason in metrics["reasons"])
