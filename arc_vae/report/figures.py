@@ -57,8 +57,8 @@ def figure_learning(run_dir):
             if "elbo" in key: values = -values
             split = "train" if key.startswith("train") else "validation"
             ax.plot(epochs, values, marker=".", label=f"{label_of(key).name}, {split}")
-        ax.axvspan(0, mid, color="tab:blue", alpha=.08, lw=0)
-        ax.axvspan(mid, final, color="tab:orange", alpha=.08, lw=0)
+        ax.axvspan(0, mid, color="tab:blue", alpha=.08)
+        ax.axvspan(mid, final, color="tab:orange", alpha=.08)
         ax.set(xlabel="epoch", ylabel=ylabel, xlim=(0, None))
         ax.legend(fontsize=7)
     fig.suptitle(f"blue: β 0→{config['beta_mid']:g}, orange: β →{config['beta_final']:g}, white: held", fontsize=8)
@@ -158,16 +158,15 @@ def figure_by_factor(run_dir):
 # %% ../../nbs/report/00_figures.ipynb #figure-kl
 def figure_kl(run_dir):
     "Mean KL of each dimension, sorted, against the threshold of activity."
-    test = read_run(run_dir, "metrics")[0]["test"]
-    kl = np.array(test["kl_per_dim"])
+    (metrics,) = read_run(run_dir, "metrics")
+    kl = np.array(metrics["test"]["kl_per_dim"])
     order = np.argsort(-kl, kind="stable")
     fig = new_figure(5, 2.4)
     ax = fig.subplots()
-    ax.bar(range(len(kl)), kl[order], color=np.where(kl[order] > ACTIVE_KL, "tab:blue", "lightgray"))
+    ax.bar(range(len(kl)), kl[order])
     ax.axhline(ACTIVE_KL, color="tab:red", lw=1.2, label=f"active above {ACTIVE_KL:g}")
     ax.set_xticks(range(len(kl)), [f"z{i}" for i in order])
     ax.set(yscale="log", ylim=(.01, max(1, 2*kl.max())), ylabel="nats a grid, log scale")
-    ax.set_title(f"rate {test['rate']:.1f} nats; {test['active_units']} active units", fontsize=8)
     ax.legend(fontsize=7)
     return fig
 
