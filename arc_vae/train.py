@@ -24,7 +24,7 @@ from .infra.runs import read_json, read_log, run_lock
 from .data import GridCorpus, augment, rng
 from .corpus.generator import fresh_grids
 from .corpus.formats import corpus_report, describe
-from .model import VAE, distortion, elbo, encode_decode, gaussian_kl, objective, rate, reparameterize
+from .model import VAE, distortion, elbo, encode_decode, objective
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, log_run_header, lr_at, make_config, open_corpus
 from .training.state import BEST, Captured, Interrupted, begin_training, check_finite, epoch_line, epoch_record
@@ -51,8 +51,8 @@ def loss_terms(
 )->tuple:            # Distortion and rate, nats, (B,) each
     "The two terms of the loss for each grid, with one sample of its posterior."
     mu, logvar = vae.posterior(x)
-    z = reparameterize(mu, logvar, noise=noise)
-    return distortion(vae.logits(z), x), rate(mu, logvar)
+    z = vae.family.draw(mu, logvar, noise)
+    return distortion(vae.logits(z), x), vae.family.kl(mu, logvar).sum(1)
 
 # %% ../nbs/02_train.ipynb #make-update
 def make_update(
@@ -146,7 +146,7 @@ def validate(
     "Validation with the same noise every time, and the objective at the *final* beta whatever beta is now."
     outputs = encode_decode(vae, grids, rng("validate", cfg.seed))
     d, r = (outputs[name].double().mean().item() for name in ("distortion", "rate"))
-    kl_per_dim = gaussian_kl(outputs["mu"], outputs["logvar"]).double().mean(0).tolist()
+    kl_per_dim = outputs["kl"].double().mean(0).tolist()
     shares = accuracies(count_correct(outputs["pred"], grids.cpu()))
     return dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + beta_at(cfg.epochs, cfg)*r,
                 kl_per_dim=kl_per_dim, **{name: shares[name] for name in _VALIDATED})
@@ -172,6 +172,7 @@ def fit(
             if cfg.fresh: grids = torch.from_numpy(fresh_grids(n, cfg.seed, epoch)).to(device)
             start = time.monotonic()
             sums = train_epoch(state.vae, state.opt, grids, epoch, cfg, update, signals)
+            state.vae.refit(corpus.train)
             seconds = time.monotonic() - start
             # the speed is that of training alone, without validation and saving
             validation = validate(state.vae, corpus.val, cfg)

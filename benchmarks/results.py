@@ -14,8 +14,10 @@ HERE = Path(__file__).parent
 BASELINES = ("test", "baselines")
 RUNS = {  # what the tables call them -> files, and the part of metrics.json
     "`default`": ("default-seed*.json", ("test",)),
+    "`default` before training": ("default-seed*.json", ("baselines", "untrained")),
     "`default` as its β = 1 phase ends": ("default-seed*.json", ("phases", "end of first ramp", "test")),
     "`long`": ("long-seed*.json", ("test",)),
+    "`default`, 11 numbers": ("d11-seed*.json", ("test",)),
     "`default`, 13 numbers": ("d13-seed*.json", ("test",)),
     "`long`, 13 numbers": ("d13long-seed*.json", ("test",)),
     "nearest training grid": ("default-seed0.json", (*BASELINES, "nearest_training_grid")),
@@ -23,7 +25,7 @@ RUNS = {  # what the tables call them -> files, and the part of metrics.json
     "all black": ("default-seed0.json", (*BASELINES, "all_background")),
     "`default`, other corpus": ("simplified-seed*.json", ("test",)),
     "all black, other corpus": ("simplified-seed0.json", (*BASELINES, "all_background"))}
-SHORT = ("`default`", "`long`", "`long`, 13 numbers", "nearest training grid", "all black")
+SHORT = ("`default`", "`default` before training", "`long`", "`long`, 13 numbers", "nearest training grid", "all black")
 
 
 def metric(key, decimals=None):

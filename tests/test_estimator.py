@@ -48,8 +48,8 @@ def test_what_comes_back_has_the_form_that_went_in(path, name):
 
 def test_numbers_have_names(path):
     names = arc_vae.GridEncoder(path, scales=True).fit(GRIDS).get_feature_names_out()
-    assert list(names[:4]) == ["count", "largest_object_row", "largest_object_column", "largest_object_look"]
-    assert len(names) == 20 and names[10] == "count_sd"
+    assert list(names[:3]) == ["largest_object_row", "largest_object_column", "largest_object_look"]
+    assert len(names) == 20 and names[10] == "largest_object_row_sd"
     table = arc_vae.GridEncoder(make_vae()).fit(GRIDS)
     assert list(table.get_feature_names_out()) == [f"z{i}" for i in range(10)]
     both = arc_vae.GridEncoder(path, scales=True).fit(GRIDS).transform(GRIDS)

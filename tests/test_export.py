@@ -14,8 +14,10 @@ import arc_vae
 from arc_vae.infra.logging import quiet
 from arc_vae.apps.export import export_run, from_pretrained, save_pretrained
 from arc_vae.corpus.generator import make_grids
+from arc_vae.corpus.objects import find_objects
 from arc_vae.infra.checkpoint import CheckpointError
-from arc_vae.code.network import make_vae
+from arc_vae.code.dense import dense_labels
+from arc_vae.code.network import labels_of, make_vae
 from arc_vae.infra.runs import read_json
 
 SEEN = torch.from_numpy(make_grids(150, seed=8)[0])
@@ -42,21 +44,11 @@ def vae(request):
 
 
 @torch.no_grad()
-def test_the_dense_encoder_is_the_encoder(vae):
-    for grids, least in ((SEEN, 1), (odd_grids(), .95)):
-        mu, logvar = vae.encoder(grids, dense=True)
-        wanted_mu, wanted_logvar = vae.posterior(grids)
-        same = ((mu - wanted_mu).abs().amax(1) < 1e-4) & ((logvar - wanted_logvar).abs().amax(1) < 1e-4)
-        assert same.double().mean() >= least  # of two entries that cost the same either may be chosen
-
-
-@torch.no_grad()
-def test_the_dense_decoder_is_the_decoder(vae):
-    anywhere = torch.randn(200, vae.latent_dim, generator=torch.Generator().manual_seed(2))
-    z = torch.cat([vae.encode(SEEN), anywhere, 30*anywhere[:50], 1e4*anywhere[:9], 0*anywhere[:1]])
-    logits = vae.decoder(z, dense=True)
-    assert (logits - vae.decode(z, logits=True)).abs().max() < 1e-3
-    assert (logits.argmax(1) == vae.decode(z)).double().mean() > .9999  # two colors may be equally probable
+def test_labels_in_tensors_of_fixed_shape_are_the_labels(vae):
+    for grids in (SEEN, odd_grids()):
+        fixed = dense_labels(vae.code, grids)
+        for found, expected in zip(fixed, labels_of(vae.code, find_objects(grids, vae.code.objects), len(grids))):
+            assert torch.equal(found*(fixed.color > 0), expected*(fixed.color > 0))
 
 
 @pytest.fixture(scope="module")

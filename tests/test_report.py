@@ -132,7 +132,7 @@ def test_a_phone_a_dark_screen_and_paper(page, tmp_path):
 
 
 def test_the_report_leads_to_the_explorer_where_there_is_one(evaluated, tmp_path):
-    from arc_vae.apps.page import write_page
+    from arc_vae.apps.export import write_page
     run = tmp_path/"run"
     shutil.copytree(evaluated, run)
     assert "explorer.html" not in write_report(run).read_text(encoding="utf-8")

@@ -257,7 +257,7 @@ def explore(source, options, name, no_browser, html):
     source = Path(given).resolve() if given.endswith(".pth") else existing_run(given)
     if not source.exists(): raise RunError(f"{given}: no such checkpoint")
     if html:
-        from arc_vae.apps.page import write_page
+        from arc_vae.apps.export import write_page
         path = write_page(source, Path(html))
         return click.echo(f"{html}: {path.stat().st_size/1e3:,.0f} kB, opened by any browser")
     from arc_vae.apps.run import explorer_notebook, open_lab

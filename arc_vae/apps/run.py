@@ -8,9 +8,10 @@ __all__ = ['NOTEBOOKS', 'KERNEL_ENVIRONMENT', 'STAGES', 'run_path', 'existing_ru
            'new_run', 'train_stage', 'explorer_notebook', 'lab_server', 'run_cells', 'open_lab']
 
 # %% ../../nbs/apps/00_run.ipynb #imports
-import json, os, re, secrets, signal, subprocess, sys, tempfile, time, urllib.request, webbrowser
+import json, os, re, signal, subprocess, sys, tempfile, time, urllib.request, webbrowser
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from html import escape
 from pathlib import Path
 
 import joblib
@@ -229,23 +230,21 @@ def train_stage(
 # %% ../../nbs/apps/00_run.ipynb #explorer-notebook
 def explorer_notebook(
     source:Path,      # A run folder, or a checkpoint
-    folder:Path=None, # Where the notebook of a checkpoint goes; outputs
-)->Path:              # explore.ipynb in the run, or explore-<name>.ipynb in the folder
-    "A notebook that opens the explorer; one that exists is left as it is."
+    folder:Path=None, # Where the notebook goes; outputs
+)->Path:              # explore-<name>.ipynb in the folder, written anew
+    "Write a notebook that opens the explorer; one that came with a run is never opened, because what is opened is run."
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-    path, where = source/"explore.ipynb", "Path.cwd()"
-    if not source.is_dir():
-        path = (folder or Path("outputs").resolve())/f"explore-{source.stem}.ipynb"
-        where = f"Path({os.path.relpath(source, path.parent)!r})"
-    if path.exists(): return path
-    code = f"from pathlib import Path\n\nfrom {arc_vae.__name__}.apps.explorer import explore\n\nexplore({where})"
-    title = f"**{source.stem}**. Shift+Enter in the cell below begins anew."
+    folder = folder or Path("outputs").resolve()
+    name = source.name.removesuffix(".pth")
+    where = os.path.relpath(source, folder)
+    code = f"from {arc_vae.__name__}.apps.explorer import explore\n\nexplore({where!r})"
+    title = f"**{escape(name)}**. Shift+Enter in the cell below begins anew."
     hidden = dict(jupyter=dict(source_hidden=True))
     cells = [new_markdown_cell(title, id="what"), new_code_cell(code, id="explore", metadata=hidden)]
     kernel = dict(display_name="python3", language="python", name="python3")
     text = nbformat.writes(new_notebook(cells=cells, metadata=dict(kernelspec=kernel)))
-    return write_atomic(path, lambda f: f.write(text.encode()))
+    return write_atomic(folder/f"explore-{name}.ipynb", lambda f: f.write(text.encode()))
 
 # %% ../../nbs/apps/00_run.ipynb #retry
 def _retry(call, errors, message, alive=lambda: True, seconds=60):
@@ -266,22 +265,21 @@ def lab_server(
 ):                    # The process, its address and its token
     "A JupyterLab server that ends with the block; RunError where it does not start."
     from jupyter_server.serverapp import list_running_servers
-    token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--IdentityProvider.token={token}",
-               f"--ServerApp.root_dir={folder}", "--allow-root", *options]  # in a container one is root
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.root_dir={folder}",
+               "--allow-root", *options]  # in a container one is root
     server = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
 
     def find():
-        "The server's address, once it answers."
+        "The server's address, once it answers, and its token, from a file that only its user can read."
         info = next(info for info in list_running_servers() if info["pid"] == server.pid)
         address = f"http://127.0.0.1:{info['port']}{info['base_url']}"
-        urllib.request.urlopen(f"{address}api/status?token={token}", timeout=5).close()
-        return address
+        urllib.request.urlopen(f"{address}api/status?token={info['token']}", timeout=5).close()
+        return address, info["token"]
 
     try:
         message = "JupyterLab did not start; is its port taken?"
-        address = _retry(find, (StopIteration, OSError), message, lambda: server.poll() is None)
+        address, token = _retry(find, (StopIteration, OSError), message, lambda: server.poll() is None)
         yield server, address, token
     finally:
         server.terminate()

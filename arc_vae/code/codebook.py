@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['N_CELLS', 'ORIENTATIONS', 'MIRROR', 'FLIP', 'QUARTER', 'SOURCES', 'TURNED', 'COST_STEP', 'CERTAIN_LOGIT',
            'orientation_product', 'parity_of', 'framed_cells', 'frames_of', 'turn_sources', 'orient',
-           'orientation_keys', 'distinct', 'boxes', 'distortions', 'argmin_cost', 'fit_bases', 'order_by_similarity',
-           'turned_entries', 'Codebook']
+           'orientation_keys', 'distinct', 'boxes', 'distortions', 'argmin_cost', 'fit_bases', 'turned_entries',
+           'Codebook']
 
 # %% ../../nbs/code/00_codebook.ipynb #imports
 import torch
@@ -178,43 +178,6 @@ def fit_bases(
     more = size - len(prob)  # a corpus of fewer shapes leaves bases empty
     return F.pad(base, (0, 0, 0, more), value=.02), F.pad(prob, (0, more)), F.pad(base_even, (0, more))
 
-# %% ../../nbs/code/00_codebook.ipynb #order-by-similarity
-def order_by_similarity(
-    pictures:Tensor,     # What each entry looks like, 0 and 1, (E, 256)
-    prob:Tensor,         # Width of each interval, (E,)
-    noise_sd:float=.03,  # Standard deviation of the noise, as a share of the line
-    rounds:int=60,       # Fewer entries move in each
-    positions:int=256,   # On the line, that are compared
-    seed:int=0,          # Of the choice of entries that move
-)->tuple:                # Entries in their order, int64 (E,); cells in which neighbors differ before and after
-    "Order entries on a line so that close ones look alike: local moves that lower the number of changed cells."
-    draw = torch.Generator().manual_seed(seed)
-    x = (torch.arange(positions, device=pictures.device) + .5)/positions
-    size = pictures.sum(1)
-    differing = size[:, None] + size - 2*pictures @ pictures.T  # |a xor b| = |a| + |b| - 2 |a and b|
-    prob = prob/prob.sum()
-    order = size.argsort(stable=True)
-    p_outside = torch.special.ndtr(-x/noise_sd) + torch.special.ndtr((x - 1)/noise_sd)
-    costs, orders = [], []
-    for i in range(rounds):
-        width = prob[order]
-        center = torch.empty_like(prob).scatter(0, order, width.cumsum(0) - width/2)
-        kernel = torch.exp(-((x[:, None] - center)/noise_sd).square()/2)*prob
-        changed = (kernel @ differing)/kernel.sum(1, keepdim=True).clamp(min=1e-30)  # (positions, E)
-        cost = (1 - p_outside[:, None])*changed + p_outside[:, None]*size
-        index = (center*positions).long().clamp(0, positions - 1)
-        current = cost.gather(0, index[None])[0]
-        least, target = cost.min(0)
-        costs.append((prob*current).sum().item())
-        orders.append(order)
-        gain = (prob*(current - least)).clamp(min=0) + 1e-12
-        n_moves = max(1, int(.1*len(prob)*(1 - i/rounds)))
-        moving = torch.multinomial(gain.cpu(), n_moves, generator=draw).to(x.device)
-        jitter = (torch.rand(n_moves, generator=draw) - .5).to(x.device)/positions
-        order = center.scatter(0, moving, x[target[moving]] + jitter).argsort(stable=True)
-    best = min(range(rounds), key=costs.__getitem__)
-    return orders[best], costs[0], costs[best]
-
 # %% ../../nbs/code/00_codebook.ipynb #turned-entries
 def turned_entries(
     bases:int,  # Of a codebook
@@ -237,7 +200,6 @@ class Codebook(nn.Module):
         self.bases, self.entries = bases, 8*bases + len(pictures)
         self.base_logits = nn.Parameter(torch.full((bases, N_CELLS), -4.))
         self.register_buffer("base_parity", torch.zeros(bases, dtype=torch.long))
-        self.register_buffer("order", torch.arange(self.entries))
         self.register_buffer("box_logits", CERTAIN_LOGIT*(2*pictures - 1), persistent=False)
         self.register_buffer("box_parity", parity, persistent=False)
         self.register_buffer("turned", turned_entries(bases), persistent=False)

@@ -17,7 +17,7 @@ from torch import nn
 from .files import write_atomic
 
 # %% ../../nbs/infra/04_checkpoint.ipynb #checkpoint-error
-FORMAT = 2  # Raised when the meaning of a key changes; 1 was the network of dials
+FORMAT = 3  # Raised when the meaning of a key changes; 1 and 2 were other networks of the same names
 MAX_LATENT = 1000  # Latent dimensions; a file that claims more was made to hurt
 STATE = "last.pth"  # The state of a training at the end of its latest epoch, of kind 'training'
 
@@ -72,7 +72,7 @@ def read_checkpoint(
     if not isinstance(found, dict) or "format" not in found:
         raise CheckpointError(f"{path}: expected a checkpoint of arc_vae, found another file of torch")
     if found["format"] != FORMAT:
-        hint = "an older network, train it again" if found["format"] == 1 else "a newer arc_vae may read it"
+        hint = "an older network, train it again" if found["format"] in (1, 2) else "a newer arc_vae may read it"
         raise CheckpointError(f"{path}: expected format {FORMAT}, found {found['format']!r}: {hint}")
     check_entries(found, path, kind=str, network=str, latent_dim=int, state_dict=dict)
     if found["kind"] != kind: raise CheckpointError(f"{path}: expected kind {kind!r}, found {found['kind']!r}")

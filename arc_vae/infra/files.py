@@ -72,7 +72,7 @@ def read_npz(
                 where = f"{path}: member {name!r}"
                 with zf.open(entry) as f: arrays[name] = _read_member(f, name, wanted)
     except Exception as e:  # damaged files make zipfile and numpy raise a dozen kinds
-        raise DatasetError(f"{where}: cannot be read ({short_error(e)})") from None
+        raise DatasetError(f"{where}: expected an .npz of arrays, it cannot be read ({short_error(e)})") from None
     return arrays
 
 # %% ../../nbs/infra/00_files.ipynb #write-atomic

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..infra.runs import RunError
 from ..data import rng
 from ..corpus.entropy import entropy_bound, scene_cost
-from ..model import VAE, distortion, elbo, encode_decode, rate, reparameterize
+from ..model import VAE, Gaussian, distortion, elbo, encode_decode
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #likelihood-metrics
 def likelihood_metrics(
@@ -60,9 +60,9 @@ def iwae_bound(
         total = torch.full((len(part),), -math.inf, dtype=torch.float64, device=part.device)
         for _ in range(k):
             noise = torch.randn(mu.shape, generator=generator).to(mu.device)
-            z = reparameterize(mu, logvar, noise=noise)
-            # The constants of prior and posterior cancel.
-            log_prior_over_posterior = ((noise.double()**2 + logvar.double() - z.double()**2)/2).sum(1)
+            z = vae.family.draw(mu, logvar, noise)
+            log_posterior = vae.family.log_density(z.double(), mu.double(), logvar.double())
+            log_prior_over_posterior = (-z.double().square()/2 - math.log(2*math.pi)/2 - log_posterior).sum(1)
             log_weight = log_prior_over_posterior - distortion(vae.logits(z), part).double()
             total = torch.logaddexp(total, log_weight)
         bounds.append((total - math.log(k)).cpu())
@@ -112,6 +112,7 @@ def generator_cost(
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #aggregate-kl
 def aggregate_kl(
+    family:Gaussian,            # vae.family
     mu:Tensor,                  # Posterior means, (N, D)
     logvar:Tensor,              # Posterior log-variances, (N, D)
     generator:torch.Generator,  # Of the samples
@@ -123,13 +124,11 @@ def aggregate_kl(
     (Hoffman & Johnson 2016)."""
     mu, logvar = mu.double(), logvar.double()
     pick = torch.randint(len(mu), (min(samples, len(mu)),), generator=generator)
-    noise = torch.randn(len(pick), mu.shape[1], generator=generator).double()
-    z = reparameterize(mu[pick], logvar[pick], noise=noise)
-    precision = (-logvar).exp()
-    # The squared distance to every posterior, in its own scale.
-    square = (z**2) @ precision.T - 2*z @ (mu*precision).T + (mu**2*precision).sum(1)
-    log_q = (-(square + logvar.sum(1))/2).logsumexp(1) - math.log(len(mu))
-    return (log_q + (z**2).sum(1)/2).mean().item()  # (2π)^(D/2) cancels
+    z = family.draw(mu[pick], logvar[pick], torch.randn(len(pick), mu.shape[1], generator=generator).double())
+    # A few samples at a time, for each is compared with every posterior
+    log_q = torch.cat([family.log_density(some[:, None], mu, logvar).sum(2).logsumexp(1) for some in z.split(20)])
+    log_p = -(z.square() + math.log(2*math.pi)).sum(1)/2
+    return (log_q - math.log(len(mu)) - log_p).mean().item()
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #latent-usage
 @torch.no_grad()
@@ -143,16 +142,16 @@ def latent_usage(
 )->dict:                        # aggregate_mean, aggregate_variance (D); aggregate_kl,
                                 # mutual_information, distortion_own, distortion_shuffled in nats per grid
     "What the ten numbers are used for, and what the decoder would make of another grid's."
-    generator = rng("usage", seed)
-    z = reparameterize(mu, logvar, generator)[:samples]
-    kl = aggregate_kl(mu, logvar, generator, samples)
+    generator, family = rng("usage", seed), vae.family.to("cpu")
+    z = family.draw(mu, logvar, torch.randn(mu.shape, generator=generator))[:samples]
+    kl = aggregate_kl(family, mu, logvar, generator, samples)
     mu, logvar, x = mu.double(), logvar.double(), x[:samples].to(vae.device)
     def cost(z): return distortion(vae.logits(z.to(vae.device)), x).double().mean().item()
     return dict(
         aggregate_mean=mu.mean(0).tolist(),
         aggregate_variance=(mu.var(0, unbiased=False) + logvar.exp().mean(0)).tolist(),
         aggregate_kl=kl,
-        mutual_information=rate(mu, logvar).mean().item() - kl,
+        mutual_information=family.kl(mu, logvar).sum(1).mean().item() - kl,
         distortion_own=cost(z),
         distortion_shuffled=cost(z.roll(1, 0)))
 

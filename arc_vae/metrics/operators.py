@@ -18,7 +18,7 @@ from ..data import rng
 from ..corpus.objects import find_objects, paint
 from ..model import VAE
 from ..code.codebook import MIRROR, QUARTER
-from ..code.operators import turn
+from ..code.operators import recolor, turn
 from .accuracy import accuracies, count_correct
 
 # %% ../../nbs/metrics/06_operators.ipynb #translation
@@ -189,10 +189,10 @@ def equivariance_metrics(
     "How exactly operators on codes do what they do to grids."
     val, test = val[:N_MEASURED].cpu(), [part[:N_MEASURED] for part in (x, mu, pred)]
     on_codes = {name: (operator, fit_operator(vae, operator, val)) for name, operator in OPERATORS.items()}
-    for name in ("mirror", "quarter_turn") if vae.axes else ():
-        rotation = OPERATORS[name]
-        own = partial(turn, vae, orientation=rotation.orientation)
-        on_codes[f"{name}_by_code"] = rotation, lambda z, own=own: own(z.to(vae.device)).cpu()
+    if vae.axes:  # its own operators; a constant would also recolor what is not there, which the operator leaves black
+        own = dict(recolor=partial(recolor, vae, by=OPERATORS["recolor"].by, wrap=True))
+        for name in ("mirror", "quarter_turn"): own[name] = partial(turn, vae, orientation=OPERATORS[name].orientation)
+        on_codes |= {f"{name}_by_code": (OPERATORS[name], on_code) for name, on_code in own.items()}
     return {name: measure_equivariance(vae, *both, *test) for name, both in on_codes.items()}
 
 # %% ../../nbs/metrics/06_operators.ipynb #noise-metrics

@@ -20,7 +20,7 @@ def main_operators(
     metrics:dict,  # What metrics.json holds
 )->list:           # (operator, how often its result is exactly right) each; empty where none was measured
     "Moving, recoloring and turning by the network's own operators."
-    names = dict(move="right", recolor="recolor", turn="quarter_turn_by_code")
+    names = dict(move="right", recolor="recolor_by_code", turn="quarter_turn_by_code")
     shares = {title: metrics.get("operators", {}).get(name, {}).get("equivariance") for title, name in names.items()}
     return [(title, format_metric("equivariance", share, 1)) for title, share in shares.items() if share is not None]
 

@@ -1,7 +1,8 @@
 // A grid of colors: it says what a cell holds, can be painted on, and its objects can be dragged.
 const N = 16, WIDTH = 384, SIDE = WIDTH/N; // cells a row; pixels of the canvas and of one cell
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+
+export function clamp(value, low, high) { return Math.max(low, Math.min(high, value)); }
 
 export function append(parent, tag, properties = {}) {
   return parent.appendChild(Object.assign(document.createElement(tag), properties));
@@ -108,8 +109,8 @@ export function renderGrid({ model, el }) {
   function help() {
     if (editable) return "arrow keys move, digits paint";
     if (!movable) return "arrow keys move, the cell is told below";
-    return "Enter or N selects an object, then arrow keys move it (Shift: a quarter of a cell), digits color it, " +
-      "Delete removes it, U undoes, Escape lets go";
+    return "Enter or N selects an object, then arrow keys move it, digits color it, Delete removes it, U undoes, " +
+      "Escape lets go";
   }
 
   function readCell() {
@@ -154,8 +155,7 @@ export function renderGrid({ model, el }) {
   }
 
   function pull(event) {
-    const [y, x] = place(event), unit = event.shiftKey ? 4 : 1;
-    const down = Math.round((y - drag.y)*unit)/unit, right = Math.round((x - drag.x)*unit)/unit;
+    const [y, x] = place(event), down = Math.round(y - drag.y), right = Math.round(x - drag.x);
     if (down === drag.down && right === drag.right) return;
     Object.assign(drag, { down, right, moved: true });
     act("drag", { down, right });
@@ -173,11 +173,11 @@ export function renderGrid({ model, el }) {
   }
 
   function pressForObject(event) { // true where the key was for an object
-    const step = ARROWS[event.key], unit = event.shiftKey ? .25 : 1;
+    const step = ARROWS[event.key];
     if (event.key === "n") selectNext();
     else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) act("undo");
     else if (!selected()) return false;
-    else if (step) act("move", { down: step[0]*unit, right: step[1]*unit });
+    else if (step) act("move", { down: step[0], right: step[1] });
     else if (/^[1-9]$/.test(event.key)) chooseColor(+event.key);
     else if (event.key === "Delete" || event.key === "Backspace") act("drop");
     else if (event.key === "Escape") select(null);
@@ -201,9 +201,6 @@ export function renderGrid({ model, el }) {
     return true;
   }
 
-  canvas.addEventListener("mousedown", event => { // with Shift a notebook would select cells
-    if (event.shiftKey) event.stopPropagation();
-  });
   canvas.addEventListener("pointerdown", event => {
     canvas.setPointerCapture(event.pointerId);
     point(event);

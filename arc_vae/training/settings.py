@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'PRESETS', 'MAY_CHANGE', 'TrainConfig', 'make_config', 'settings_table', 'beta_at', 'lr_at', 'open_corpus',
-           'resumed_config', 'log_run_header']
+           'resumed_config', 'pick_threads', 'log_run_header']
 
 # %% ../../nbs/training/00_settings.ipynb #imports
 import math, re
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -49,8 +50,8 @@ class _Settings(BaseModel):
         if self.beta_final_epoch < self.beta_mid_epoch:
             expected = f"at least beta_mid_epoch ({self.beta_mid_epoch})"
             raise ValueError(f"beta_final_epoch: expected {expected}, found {self.beta_final_epoch}")
-        if objects and self.latent_dim < 4:
-            raise ValueError(f"latent_dim: network {self.network} needs at least 4, found {self.latent_dim}")
+        if objects and self.latent_dim < 3:
+            raise ValueError(f"latent_dim: network {self.network} needs at least 3, found {self.latent_dim}")
         return self
 
 # %% ../../nbs/training/00_settings.ipynb #train-config
@@ -79,17 +80,17 @@ class TrainConfig(_Settings):
     augment_colors:bool = Field(True, description="Permute the colors 1-9 of every training grid at random")
     seed:int = Field(0, ge=0, le=2**63 - 1, description="Of weights, order, augmentation, noise, generated corpus")
     device:str = Field("auto", description="Where to compute; cuda:1 is the second GPU")
-    threads:int = Field(0, ge=0, le=1024, description="CPU threads; 0: as torch chooses")
+    threads:int = Field(0, ge=0, le=1024, description="CPU threads; 0: one for networks of objects, else all cores")
     compile:str = Field("", description="Backend of torch.compile; empty: none. For networks that it compiles whole")
     wandb:str = Field("auto", description="Weights & Biases")
     wandb_every:int = Field(5, ge=1, description="Epochs between pictures")
 
 # %% ../../nbs/training/00_settings.ipynb #presets
 PRESETS = dict(
-    default=dict(network="objects", epochs=15, batch_size=256, lr=2e-3, beta_mid_epoch=3, beta_final_epoch=9),
+    default=dict(network="objects", epochs=15, batch_size=256, lr=1e-2, beta_mid_epoch=3, beta_final_epoch=9),
     # A minute and a half: most of what default reaches
-    fast=dict(network="objects", epochs=4, batch_size=256, lr=2e-3, beta_mid_epoch=1, beta_final_epoch=2),
-    long=dict(network="objects_fine", epochs=20, batch_size=256, lr=2e-3, beta_mid_epoch=4, beta_final_epoch=12),
+    fast=dict(network="objects", epochs=4, batch_size=256, lr=1e-2, beta_mid_epoch=1, beta_final_epoch=2),
+    long=dict(network="objects_fine", epochs=20, batch_size=256, lr=1e-2, beta_mid_epoch=4, beta_final_epoch=12),
     reference=dict(network="reference"),
     # The whole pipeline in about a minute
     smoke=dict(network="objects_small", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000,
@@ -193,6 +194,16 @@ def resumed_config(
                           f"only {', '.join(MAY_CHANGE)} may change, start a new run for the rest")
     return cfg
 
+# %% ../../nbs/training/00_settings.ipynb #pick-threads
+def pick_threads(
+    cfg:TrainConfig,  # threads, network
+)->int:               # CPU threads
+    "As asked, or what is fastest also beside other programs."
+    if cfg.threads: return cfg.threads
+    # A step of these is a thousand small operations, for which threads would mostly wait for one another
+    if cfg.network.startswith("objects"): return 1
+    return min(torch.get_num_threads(), joblib.cpu_count())  # torch does not know what a container may use
+
 # %% ../../nbs/training/00_settings.ipynb #log-run-header
 def log_run_header(
     cfg:TrainConfig,  # Settings
@@ -201,9 +212,8 @@ def log_run_header(
 ):
     "Log what is about to be trained and where, and what differs from what one would expect."
     goes_on = "goes on, " if resume else ""
-    threads = cfg.threads or torch.get_num_threads()
     log.info(f"run {run_dir.name}: {goes_on}preset {cfg.preset}, network {cfg.network}, {cfg.latent_dim} dimensions, "
-             f"{cfg.epochs} epochs on {pick_device(cfg.device)} with {threads} threads")
+             f"{cfg.epochs} epochs on {pick_device(cfg.device)} with {pick_threads(cfg)} threads")
     final = beta_at(cfg.epochs, cfg)
     if final < cfg.beta_final:
         log.info(f"note: {cfg.epochs} epochs end inside the ramp, at β = {final:.2f} instead of {cfg.beta_final}; "

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ from ..model import VAE, elbo
 from ..code.network import make_vae
 from ..metrics.labels import format_metric, label_of
 from ..metrics.likelihood import active_dims
-from .settings import TrainConfig, beta_at, lr_at
+from .settings import TrainConfig, beta_at, lr_at, pick_threads
 
 # %% ../../nbs/training/01_state.ipynb #make-optimizer
 def make_optimizer(
@@ -174,7 +173,7 @@ def begin_training(
 )->TrainState:           # Before its next step
     "A model on its device, fitted to the training split before the first step, and its optimizer."
     folder.mkdir(parents=True, exist_ok=True)  # once: where it is removed later, that is an error
-    torch.set_num_threads(cfg.threads or min(torch.get_num_threads(), joblib.cpu_count()))
+    torch.set_num_threads(pick_threads(cfg))
     started = time.monotonic()
     vae = make_vae(cfg.network, cfg.latent_dim, cfg.seed).to(device)
     state = TrainState(vae, make_optimizer(vae, cfg.lr), started)
