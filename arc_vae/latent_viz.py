@@ -264,9 +264,9 @@ def operator_rows(
     for _ in range(3): fewer.append(drop(vae, fewer[-1]))
     return {
         "all to the right": torch.stack([move(vae, z, right=k) for k in range(6)]),
-        "the largest down": torch.stack([move(vae, z, down=k, object=0) for k in range(6)]),
+        "the largest\ndown": torch.stack([move(vae, z, down=k, object=0) for k in range(6)]),
         "its color": torch.stack([recolor(vae, z, first - color + k, object=0) for k in range(6)]),
-        "without the largest": torch.cat(fewer),
+        "without\nthe largest": torch.cat(fewer),
         "quarter turns": torch.cat(turned),
         "a straight line to\nanother grid": interpolate(z, other, 6)}
 
