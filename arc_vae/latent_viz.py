@@ -268,7 +268,7 @@ def operator_rows(
         "its color": torch.stack([recolor(vae, z, first - color + k, object=0) for k in range(6)]),
         "without\nthe largest": torch.cat(fewer),
         "quarter turns": torch.cat(turned),
-        "a straight line to\nanother grid": interpolate(z, other, 6)}
+        "straight line to\nanother grid": interpolate(z, other, 6)}
 
 # %% ../nbs/04_latent_viz.ipynb #pick-example-pair
 def pick_example_pair(

@@ -112,11 +112,10 @@ def turn(
     return encode_labels(vae.code, labels._replace(entry=entry, row=place[..., 0], column=place[..., 1]))[0]
 
 # %% ../../nbs/code/05_operators.ipynb #drop
-def _repainted(vae, z, color):
-    "Codes of the same objects in other colors, the largest first."
-    labels = decode_labels(vae.code, z)
-    o = vae.decode_objects(encode_labels(vae.code, labels._replace(color=color(labels.color)))[0])
-    return vae.encode_objects(o.keep(o.size > 0), len(z))
+def _only(vae, z, kept):
+    "Codes of some of the objects, bool (objects,); those that are left close ranks."
+    o = vae.decode_objects(z)
+    return vae.encode_objects(o.keep(kept.to(z.device)[o.slot]), len(z))
 
 @operator
 def drop(
@@ -125,8 +124,7 @@ def drop(
     object:int=0,     # 0 for the largest
 ):                    # Like z
     "All objects but one; the smaller ones move up."
-    kept = ~_objects(vae, object).to(z.device)
-    return _repainted(vae, z, lambda color: color*kept)
+    return _only(vae, z, ~_objects(vae, object))
 
 # %% ../../nbs/code/05_operators.ipynb #keep
 @operator
@@ -136,8 +134,7 @@ def keep(
     object:int=0,     # 0 for the largest
 ):                    # Like z
     "One object alone, which becomes the largest."
-    kept = _objects(vae, object).to(z.device)
-    return _repainted(vae, z, lambda color: color*kept)
+    return _only(vae, z, _objects(vae, object))
 
 # %% ../../nbs/code/05_operators.ipynb #union
 @operator
