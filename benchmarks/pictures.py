@@ -37,6 +37,8 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or (*FIGURES, "explorer"):
         path = ROOT/"assets"/f"{name}.png"
         if name == "explorer": draw_explorer(path)
-        elif name in FIGURES: FIGURES[name](RUN).savefig(path, dpi=90, bbox_inches="tight", pad_inches=.05, metadata={"Software": None})
+        elif name in FIGURES:
+            how = dict(dpi=90, bbox_inches="tight", pad_inches=.05, metadata={"Software": None})
+            FIGURES[name](RUN).savefig(path, **how)
         else: raise SystemExit(f"expected some of {', '.join(FIGURES)}, explorer, found {name}")
         print(f"assets/{name}.png: {path.stat().st_size/1e3:.0f} kB")

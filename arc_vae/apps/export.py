@@ -292,6 +292,7 @@ def write_page(
     from jinja2 import Environment, FileSystemLoader
     from arc_vae.apps.views import HEX_PALETTE, STATIC, atlas_of_model, atlas_of_run, axis_ticks, script, slider_rows
     from arc_vae.report.page import EXPLORER_PAGE, write_report
+    if Path(path).suffix != ".html": raise RunError(f"{path}: expected a name that ends in .html")
     vae = load(source)
     tables = decoder_data(vae)
     atlas = atlas_of_model(vae) if Path(source).is_file() else atlas_of_run(source)

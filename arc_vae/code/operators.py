@@ -36,13 +36,20 @@ def _objects(vae, object):
     "Which objects are meant, bool (objects,), all for None; ValueError for one that the code has not."
     every = torch.arange(vae.code.objects)
     if object is None: return every >= 0
-    if object not in range(len(every)): raise ValueError(f"object: expected 0 to {len(every) - 1}, found {object!r}")
-    return every == object
+    return every == _number("object", object, len(every) - 1)
+
+def _number(name, value, last):
+    "A number from 0 to the last one; ValueError for anything else."
+    is_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= last: raise ValueError(f"{name}: expected 0 to {last}, found {value!r}")
+    return value
 
 def _whole(**steps):
     "ValueError for a step that is not a whole number: part of a step leads into another shape, or nowhere."
     for name, step in steps.items():
-        if step != int(step): raise ValueError(f"{name}: expected a whole number, found {step}")
+        try: is_whole = abs(step) <= 1000 and step == int(step)
+        except (TypeError, ValueError, OverflowError, RuntimeError): is_whole = False
+        if not is_whole: raise ValueError(f"{name}: expected a whole number of at most 1000, found {step!r}")
 
 # %% ../../nbs/code/05_operators.ipynb #shift
 def shift(
@@ -54,6 +61,7 @@ def shift(
     "The constant vector that changes one number by some steps; ValueError for a number that has no steps."
     known = sorted({a.what for a in axes if a.step})
     if what not in known: raise ValueError(f"what: {expected_one_of(known, what)}")
+    if object is not None: _number("object", object, max(a.object for a in axes if a.step))
     return torch.tensor([by*a.step*(a.what == what and object in (None, a.object)) for a in axes])
 
 # %% ../../nbs/code/05_operators.ipynb #move
@@ -102,8 +110,10 @@ def turn(
     orientation,  # One of TURNS, or its place among them, as in arc_vae.code.codebook.ORIENTATIONS
 ):                # Like z
     "Mirror or turn whole grids about their center; ValueError names the turns that there are."
-    if orientation in TURNS: orientation = TURNS.index(orientation)
-    if orientation not in range(len(TURNS)): raise ValueError(f"orientation: {expected_one_of(TURNS, orientation)}")
+    if isinstance(orientation, str):
+        if orientation not in TURNS: raise ValueError(f"orientation: {expected_one_of(TURNS, orientation)}")
+        orientation = TURNS.index(orientation)
+    orientation = _number("orientation", orientation, len(TURNS) - 1)
     labels = decode_labels(vae.code, z)
     # Places turn about the middle of the grid, and each base has its eight orientations in the codebook
     matrix = ORIENTATIONS[orientation].float().to(z.device)

@@ -44,6 +44,7 @@ def _read_splits(path):
     members = read_npz(path, lambda name, shape, dtype: name.removesuffix("_factors") in (*SPLITS, "images"))
     notes = [f"member {name!r} was skipped, never unpickled" for name, array in members.items() if array is None]
     if "images" in members and not set(SPLITS) & set(members):
+        _check_grids(f"{path}: member 'images'", members["images"])
         members |= split_80_10_10(members["images"], path)
         notes.append("only 'images' found: split 80/10/10 by a seeded permutation")
     factors = {}
