@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from .model import VAE
 
 __version__ = "0.1.0"
-__all__ = ["NETWORKS", "VAE", "as_grids", "drop", "from_pretrained", "keep", "load", "load_corpus", "make_grids", "move",
+__all__ = ["NETWORKS", "VAE", "as_grids", "drop", "keep", "load", "load_corpus", "make_grids", "move",
            "operators", "read_grids", "recolor", "save_corpus", "turn", "union"]
 
 _HOMES = {  # module of each name; torch is imported when it is needed, so that `arc-vae --help` answers at once
+    "operators": "code",
     "GridEncoder": "apps.export",  # needs scikit-learn, and so is not part of `import *`
     "NETWORKS": "code.network",
     "VAE": "model",
@@ -45,7 +46,7 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES, "operators"})
+    return sorted({*globals(), *_HOMES})
 
 
 def _package(error):

@@ -10,7 +10,7 @@ from conftest import contents
 from crashing import begin, everything_opens, same, trained, whole
 
 # Stops early, whenever two epochs bring nothing
-PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.006)
+PATIENT = dict(epochs=20, beta_mid_epoch=2, beta_final_epoch=4, patience=2, lr=.1)
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,8 @@ def test_the_explorer_opens_on_this_python_and_hands_options_to_jupyter(tmp_path
 # Words on the command line
 
 def test_a_run_that_stopped_early_says_why_more_epochs_change_nothing(tmp_path, capsys):
-    run = small_run(tmp_path/"r", n_corpus=100, epochs=5, beta_final_epoch=1, patience=1, lr=0, lr_final=0)
+    run = small_run(tmp_path/"r", n_corpus=100, epochs=5, beta_final_epoch=1, patience=1, lr=0, lr_final=0,
+                    network="reference")
     summary = train(resumed_config(run, epochs=9), run, resume=True)
     assert summary["status"] == "early_stopped"
     assert ("note: not trained any further, the objective was not better for 1 epochs; "

@@ -185,7 +185,7 @@ CHECKPOINTS = {  # name: what is written instead of a good checkpoint: bytes of 
     "payload": lambda good: good | dict(extra=Payload()),
     "a list": lambda good: [good],
     "no format": lambda good: without(good, "format"),
-    "of the future": lambda good: good | dict(format=3),
+    "of the future": lambda good: good | dict(format=4),
     "unknown network": lambda good: good | dict(network="transformer"),
     "dimension of words": lambda good: good | dict(latent_dim="10"),
     "dimension huge": lambda good: good | dict(latent_dim=10**12),

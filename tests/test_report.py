@@ -11,6 +11,7 @@ from browsing import installed_chromium
 from arc_vae.corpus.generator import make_grids
 from arc_vae.data import GridCorpus
 from arc_vae.evaluate import EvaluatedSplit, measure, verdict
+from arc_vae.model import Gaussian
 from arc_vae.metrics.accuracy import METRICS, nearest_grids
 from arc_vae.report.figures import figure_kl, figure_reconstructions, save_figure
 from arc_vae.report.page import write_report
@@ -31,7 +32,7 @@ def page(evaluated):
 
 class NearestGrid:
     "Sends the number of the most similar training grid, and paints that."
-    latent_dim, device = 10, torch.device("cpu")
+    latent_dim, device, family = 10, torch.device("cpu"), Gaussian()
 
     def __init__(self, train): self.train = train
 
