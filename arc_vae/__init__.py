@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .apps.export import GridEncoder  # noqa: F401
-    from .apps.export import from_pretrained
+    from .apps.export import from_pretrained  # noqa: F401
     from .corpus.generator import make_grids
     from .code import operators
     from .code.network import NETWORKS, load
@@ -19,7 +19,7 @@ __all__ = ["NETWORKS", "VAE", "as_grids", "drop", "keep", "load", "load_corpus",
 
 _HOMES = {  # module of each name; torch is imported when it is needed, so that `arc-vae --help` answers at once
     "operators": "code",
-    "GridEncoder": "apps.export",  # needs scikit-learn, and so is not part of `import *`
+    "GridEncoder": "apps.export",  # this and from_pretrained need scikit-learn, and so are not part of `import *`
     "NETWORKS": "code.network",
     "VAE": "model",
     "as_grids": "data",

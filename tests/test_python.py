@@ -31,7 +31,7 @@ def test_names_are_offered_to_people_and_to_editors():
     (block,) = [node for node in ast.parse(inspect.getsource(arc_vae)).body if isinstance(node, ast.If)]
     seen_by_editors = {alias.name: line.module for line in block.body for alias in line.names}
     assert seen_by_editors == arc_vae._HOMES
-    assert set(seen_by_editors) == {*arc_vae.__all__, "GridEncoder"}
+    assert set(seen_by_editors) == {*arc_vae.__all__, "GridEncoder", "from_pretrained"}
 
 
 def test_a_device_that_is_not_there_is_one_line():
