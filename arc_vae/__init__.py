@@ -56,7 +56,8 @@ def _package(error):
 def missing(error: ModuleNotFoundError) -> str:
     "In one line: which package an import lacks, and which extra brings it."
     name = _package(error)
-    if name in ("numpy", "torch", "filelock", "joblib", "pydantic"): return f"the package {name} is missing: pip install {name}"
+    required = ("numpy", "torch", "filelock", "joblib", "pydantic")
+    if name in required: return f"the package {name} is missing: pip install {name}"
     return f"the package {name} is missing: pip install 'arc_vae[{_EXTRAS.get(name, 'run')}]' brings it"
 
 

@@ -76,7 +76,8 @@ class ObjectCode(nn.Module):
             cut=torch.zeros(k, e - 1).double(),
             low=torch.zeros(k, e, 2).double(), high=torch.ones(k, e, 2).double(),
         ).items(): self.register_buffer(name, values)
-        self.cut_cells([np.linspace(0, 1, e)[:, None].repeat(len(self.span(j)), 1) for j in range(k)])
+        for slots in filter(len, (range(self.planes), range(self.planes, k))):  # one tree serves all that begin alike
+            self._cut(list(slots), np.linspace(0, 1, e)[:, None].repeat(len(self.span(slots[0])), 1))
 
     def span(self, k):
         "Lengths of the sides of the line or plane in which object k's shapes have their cells."
@@ -84,11 +85,16 @@ class ObjectCode(nn.Module):
 
     def cut_cells(self, positions):
         "Cut the cells of each object's entries anew, near positions (entries, 1 or 2), as large as they are probable."
-        for k, position in enumerate(positions):
-            *tree, low, high = cut_cells(position, self.log_prob[k].double().exp().cpu().numpy(), self.span(k))
-            for buffer, values in zip((self.axis, self.cut, self.child), tree): buffer[k] = torch.from_numpy(values)
-            for buffer, values in zip((self.low, self.high), (low, high)):
-                buffer[k, :, :values.shape[1]] = torch.from_numpy(values)
+        for k, position in enumerate(positions): self._cut([k], position)
+
+    def _cut(self, slots, position):
+        "The same cells for some objects, from the probabilities of the first."
+        prob = self.log_prob[slots[0]].double().exp().cpu().numpy()
+        *tree, low, high = cut_cells(position, prob, self.span(slots[0]))
+        for buffer, values in zip((self.axis, self.cut, self.child), tree):
+            buffer[slots] = torch.from_numpy(values).to(buffer.device)
+        for buffer, values in zip((self.low, self.high), (low, high)):
+            buffer[slots, :, :values.shape[1]] = torch.from_numpy(values).to(buffer.device)
 
     def rate_cost(self):
         "What each entry's rate counts when one is chosen, nats of distortion, (objects, entries)."
