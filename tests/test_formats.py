@@ -75,6 +75,7 @@ def test_splits_stay_what_they_are(tmp_path, names):
 
 
 TASK = dict(train=[dict(input=[[1, 2]], output=[[2], [1]])]*2, test=[dict(input=[[3]])])
+GUESSES = {"a": [dict(attempt_1=[[0]], attempt_2=[[0]])]}
 LARGE = dict(train=[dict(input=[[1]*17], output=[[4]])], test=[])
 JSON = {
     "one task": ({"t.json": TASK}, 5, 0),
@@ -83,6 +84,7 @@ JSON = {
     "grids": ({"g.json": [[[1, 2], [3, 4]], [[5]]]}, 2, 0),
     "folder": ({f"training/{i}.json": TASK for i in range(4)} | {"evaluation/0.json": TASK, "README.md": None}, 25, 0),
     "larger ones": ({"t.json": TASK, "large.json": LARGE}, 6, 1),
+    "foreign ones": ({"t.json": TASK, "package.json": dict(name="x", bin=["a"]), "guesses.json": GUESSES}, 5, 0),
 }
 
 
@@ -94,7 +96,35 @@ def test_tasks(tmp_path, name, capsys):
         (tmp_path/"in"/file).write_text(json.dumps(content))
     source = tmp_path/"in" if len(files) > 1 else tmp_path/"in"/file
     assert sum(map(len, arc_vae.read_grids(source).values())) == n
-    assert f"{larger} are larger than 16x16 and were left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{larger} are larger than 16x16 and were left out" in said
+    others = [file for file in ("README.md", "guesses.json", "package.json") if file in files]
+    assert f"{len(others)} other files: {', '.join(others)}" in said or not others
+
+
+def test_the_layout_of_the_arc_prize(tmp_path):
+    "Challenges and solutions are two files; test challenges are those of evaluation again."
+    def grid(task, k): return [[task//10, task%10, k]]
+    def challenge(i): return dict(train=[dict(input=grid(i, 0), output=grid(i, 1))], test=[dict(input=grid(i, 2))])
+    (tmp_path/"validation").mkdir()  # its name is no role
+    for name, tasks in dict(training=range(30), evaluation=range(30, 50), test=range(30, 40)).items():
+        files = dict(challenges=challenge) | ({} if name == "test" else dict(solutions=lambda i: [grid(i, 3)]))
+        for kind, content in files.items():
+            file = tmp_path/"validation"/f"arc-agi_{name}_{kind}.json"
+            file.write_text(json.dumps({str(i): content(i) for i in tasks}))
+    made = load_corpus(convert(tmp_path/"validation", tmp_path/"out.npz"))
+    parts = [getattr(made, split) for split in SPLITS]
+    tasks_of = [{tuple(grid[0, :2].tolist()) for grid in part} for part in parts]
+    assert sum(map(len, parts)) == 50*4 + 10*3 and list(map(len, tasks_of)) == [40, 5, 5]
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+def test_tasks_in_files_of_splits(tmp_path, in_one):
+    content = {split: {f"test_{i}": [[[1, k]]] for i in range(20)} for k, split in enumerate(SPLITS)}
+    files = dict(all=content) if in_one else content
+    for name, tasks in files.items(): (tmp_path/f"{name}.json").write_text(json.dumps(tasks))
+    made = load_corpus(convert(tmp_path, tmp_path/"out.npz"))
+    for k, split in enumerate(SPLITS): assert getattr(made, split)[:, 0, 1].tolist() == [k]*20
 
 
 def test_a_task_is_not_torn_apart(tmp_path):
@@ -130,6 +160,7 @@ BAD = {
     "JSON of nothing": ("expected grids of at most 16x16 in lists of lists, found none", text(".json", "[1, 2]")),
     "JSON of ragged rows": ("rows of different lengths", text(".json", "[[[1, 2], [3]]]")),
     "JSON of tens": ("grid 0: expected whole numbers from 0 to 9, found 10", text(".json", "[[[10]]]")),
+    "JSON of null": ("whole numbers from 0 to 9, found object", text(".json", "[[[1, null]]]")),
     "table": ("expected .npz, .npy, .json or a folder of .json, found another ending", text(".csv", "1,2")),
     "damaged": ("BadZipFile", text(".npz", "PK")),
     "empty": ("cannot be read .EOFError|cannot be read .ValueError", text(".npy", "")),
@@ -144,6 +175,10 @@ def test_what_is_open_or_wrong_is_one_line(tmp_path, name):
     with pytest.raises(DatasetError, match=expected) as error: convert(source, tmp_path/"out.npz")
     assert str(error.value).startswith(str(source)) and "\n" not in str(error.value)
     assert os.listdir(tmp_path) == [source.name], "nothing was written"
+    if source.suffix != ".json": return
+    (tmp_path/"a.json").write_text(json.dumps(TASK))
+    if "found none" not in expected:
+        with pytest.raises(DatasetError, match=f"^{source}: .*({expected})"): convert(tmp_path, tmp_path/"out.npz")
 
 
 def test_saving_refuses_what_no_training_could_read(tmp_path):

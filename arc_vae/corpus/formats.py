@@ -8,6 +8,7 @@ __all__ = ['split_80_10_10', 'load_corpus', 'run_corpus', 'corpus_report', 'desc
 
 # %% ../../nbs/corpus/03_formats.ipynb #imports
 import json, os, re, shlex, warnings
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -150,30 +151,74 @@ def split_of(
     splits = set(re.findall(r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z0-9])", name.lower()))
     return splits.pop() if len(splits) == 1 else None
 
-# %% ../../nbs/corpus/03_formats.ipynb #read-tasks
+# %% ../../nbs/corpus/03_formats.ipynb #find-grids
 def _find_grids(content):
-    "Every list of rows of whole numbers in parsed JSON, however deep, in order."
-    if isinstance(content, dict): content = list(content.values())
+    "Every list of rows of numbers in parsed JSON, however deep, in order; the guesses of a submission are none."
+    if isinstance(content, dict):
+        content = [part for name, part in content.items() if not name.startswith("attempt_")]
     if not isinstance(content, list): return []
-    rows = [row for row in content if isinstance(row, list) and row]
-    if rows and len(rows) == len(content) and all(type(cell) is int for row in rows for cell in row): return [content]
+    are_rows = all(isinstance(row, list) and row for row in content)
+    if content and are_rows:
+        # null is no color, which is said of the grid that holds it
+        numbers = all(isinstance(cell, int | float | None) for row in content for cell in row)
+        if numbers: return [content]
     return [grid for part in content for grid in _find_grids(part)]
 
-def _read_tasks(path):
-    "Task -> grids of at most 16x16 as they are in a JSON file, or in all of a folder."
-    tasks, n_large = {}, 0
-    for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+def _is_small(grid):
+    return max(len(grid), *map(len, grid)) <= GRID
+
+# %% ../../nbs/corpus/03_formats.ipynb #read-tasks
+def _read_task_file(
+    file,  # A JSON file
+    name,  # Of its task, where it holds only one
+):         # A list of (name of a task, its small grids as tensors, how many are larger)
+    "Every task with grids in a file; DatasetError names file and task."
+    found, where = [], file
+    try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        of_one_task = not isinstance(content, dict) or "train" in content or "test" in content
-        if of_one_task: content = {"task": content}
-        for name, task in content.items():
-            grids = _find_grids(task)
-            small = [grid for grid in grids if max(len(grid), *map(len, grid)) <= GRID]
-            if small: tasks[f"{file}: {name}"] = small
-            n_large += len(grids) - len(small)
-    if not tasks: raise DatasetError(f"{path}: expected grids of at most {GRID}x{GRID} in lists of lists, found none")
-    log.info(f"{path}: {sum(map(len, tasks.values())):,} grids of {len(tasks):,} tasks, smaller ones padded with "
-             f"background; {n_large:,} are larger than {GRID}x{GRID} and were left out")
+        several = isinstance(content, dict) and set(SPLITS) & set(content) in (set(), set(SPLITS))
+        if not several: content = {name: content}
+        for task, part in content.items():
+            where = f"{file}: {task}"
+            grids = _find_grids(part)
+            small = list(filter(_is_small, grids))
+            if not grids: continue
+            checked = [as_grids(small)] if small else []
+            found.append((task, checked, len(grids) - len(small)))
+    except Exception as e:  # JSON can be wrong in many ways
+        raise DatasetError(f"{where}: cannot be read ({short_error(e)})") from None
+    return found
+
+# %% ../../nbs/corpus/03_formats.ipynb #read-folder
+def _files_of(path):
+    "Name -> file: all in a folder, or a file alone."
+    if not path.is_dir(): return {path.name: path}
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return {file.relative_to(path).as_posix(): file for file in files}
+
+def _read_tasks(
+    path,  # A JSON file, or a folder of them
+):         # Name -> uint8 (N, 16, 16)
+    "Task, or split where files are called so -> grids of at most 16x16 of a file, or of all in a folder."
+    files = _files_of(path)
+    read = [name for name in files if name.endswith(".json")]
+    what = "splits" if set(map(split_of, read)) == set(SPLITS) else "tasks"
+    sets, n_large, others = defaultdict(list), 0, []
+    for name, file in files.items():
+        found = _read_task_file(file, name) if name in read else []
+        if not found: others.append(name)
+        # challenges and solutions of a task are in two files, and one task may be in several sets of challenges
+        for task, small, n in found:
+            key = split_of(name) if what == "splits" else task
+            sets[key] += small
+            n_large += n
+    tasks = {task: torch.cat(small) for task, small in sets.items() if small}
+    if not tasks:
+        raise DatasetError(f"{path}: expected grids of at most {GRID}x{GRID} in lists of lists, found none")
+    n = sum(map(len, tasks.values()))
+    log.info(f"{path}: {n:,} grids of {len(tasks):,} {what}, smaller ones padded with background; "
+             f"{n_large:,} are larger than {GRID}x{GRID} and were left out")
+    if others: log.info(f"{path}: no grids of ARC in {len(others):,} other files: {', '.join(others[:5])}")
     return tasks
 
 # %% ../../nbs/corpus/03_formats.ipynb #read-arrays
@@ -203,11 +248,11 @@ def read_grids(
     path, sets = Path(path), {}
     where = path
     try:
-        if path.is_dir() or path.suffix == ".json": found = _read_tasks(path)
-        elif path.suffix == ".npz": found = _read_arrays(path)
-        elif path.suffix == ".npy": found = {path.stem: np.load(path, allow_pickle=False)}
-        else: raise DatasetError(f"{path}: expected .npz, .npy, .json or a folder of .json, found another ending")
         with warnings.catch_warnings(action="ignore"):  # as_grids warns of each task that is padded
+            if path.is_dir() or path.suffix == ".json": return _read_tasks(path)
+            if path.suffix == ".npz": found = _read_arrays(path)
+            elif path.suffix == ".npy": found = {path.stem: np.load(path, allow_pickle=False)}
+            else: raise DatasetError(f"{path}: expected .npz, .npy, .json or a folder of .json, found another ending")
             for name, content in found.items():
                 where = f"{path}: {name}"
                 sets[name] = as_grids(content)
@@ -235,8 +280,9 @@ def save_corpus(
 # %% ../../nbs/corpus/03_formats.ipynb #convert
 def _as_splits(sets, path):
     "Make train, val and test of sets of grids; DatasetError where there are fewer than ten grids."
-    splits = {split_of(name): grids for name, grids in sets.items()}
-    if set(splits) == set(SPLITS): return splits
+    splits = defaultdict(list)
+    for name, grids in sets.items(): splits[split_of(name)].append(grids)
+    if set(splits) == set(SPLITS): return {split: torch.cat(parts) for split, parts in splits.items()}
     if len(sets) < 10: return split_80_10_10(torch.cat(list(sets.values())), path)
     # grids of a task look alike, so that none may be trained on while others are tested
     names = split_80_10_10(np.array(list(sets)))
