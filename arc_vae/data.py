@@ -161,6 +161,7 @@ class GridCorpus:
     test:Tensor         # uint8 (N, 16, 16)
     factors:dict        # Split -> int8 (N, objects, 7), what the generator drew; empty for a corpus from elsewhere
     notes:tuple=()      # What was skipped or assumed while reading, one sentence each
+    tasks:Tensor=None   # Of each test grid the number of its task, int64 (N,); None where that is not known
 
     def to(self, device):
         "The same corpus on a device."
@@ -171,7 +172,8 @@ class GridCorpus:
         lengths = dict(train=train, val=val, test=test)
         cut = {split: getattr(self, split)[:n] for split, n in lengths.items()}
         factors = {split: drawn[:lengths[split]] for split, drawn in self.factors.items()}
-        return replace(self, **cut, factors=factors)
+        tasks = None if self.tasks is None else self.tasks[:test]
+        return replace(self, **cut, factors=factors, tasks=tasks)
 
 # %% ../nbs/00_data.ipynb #rng
 PURPOSES = (  # new ones come last: their places are part of each stream

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 
 import arc_vae
 from arc_vae.apps.cli import main
-from arc_vae.corpus.formats import convert, corpus_report, load_corpus, split_of
+from arc_vae.corpus.formats import arc_tasks, convert, corpus_report, load_corpus, make_arc_corpus, save_corpus
+from arc_vae.corpus.formats import split_of
 from arc_vae.corpus.generator import fresh_grids, make_grids
-from arc_vae.data import SPLITS, GridCorpus
+from arc_vae.data import OUTSIDE, SPLITS, GridCorpus
 from arc_vae.infra.files import DatasetError
 
 GRIDS = make_grids(60, seed=5)[0]
@@ -191,6 +192,28 @@ def test_saving_refuses_what_no_training_could_read(tmp_path):
     again = arc_vae.save_corpus(tmp_path/"again.npz", PARTS)
     assert again.read_bytes() == out.read_bytes(), "same grids, same bytes"
     assert np.array_equal(load_corpus(out).train.numpy(), PARTS["train"])
+
+
+def test_grids_may_keep_their_sizes(tmp_path):
+    small = [[[1, 0, 2]], [[3], [4]]]*6
+    made = load_corpus(save_corpus(tmp_path/"sized.npz", dict.fromkeys(SPLITS, small), OUTSIDE, range(12)))
+    assert (made.test < OUTSIDE).sum((1, 2)).tolist() == [3, 2]*6
+    assert made.head(test=3).tasks.tolist() == [0, 1, 2]
+    grids = made.train.numpy().copy()
+    grids[7, 0, 0] = OUTSIDE
+    np.savez(tmp_path/"hole.npz", train=grids, val=grids, test=grids)
+    with pytest.raises(DatasetError, match="member 'train': grid 7: .*found 10 in row 0, column 0"):
+        load_corpus(tmp_path/"hole.npz")
+
+
+def test_tasks_of_evaluations_are_never_trained_on(tmp_path):
+    corpus = load_corpus(make_arc_corpus(tmp_path/"arc.npz"))
+    assert [len(getattr(corpus, split)) for split in SPLITS] == [3840, 416, 2548]
+    trained = {grid.numpy().tobytes() for grid in torch.cat([corpus.train, corpus.val])}
+    for version in (1, 2):
+        for name, grids in arc_tasks("evaluation", version).items():
+            if len(grids) < 6: continue  # a few grids of one color may stand anywhere
+            assert not all(grid.numpy().tobytes() in trained for grid in grids), name
 
 
 def test_from_the_command_line(tmp_path, monkeypatch):
