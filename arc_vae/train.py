@@ -151,6 +151,20 @@ def validate(
     return dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + beta_at(cfg.epochs, cfg)*r,
                 kl_per_dim=kl_per_dim, **{name: shares[name] for name in _VALIDATED})
 
+# %% ../nbs/02_train.ipynb #track-start
+def _track_start(
+    track:Tracker,      # Started
+    vae:VAE,            # Before its first step
+    corpus:GridCorpus,  # For validation
+    cfg:TrainConfig,    # seed, the final beta
+):
+    "Send what is validated before the first step to Weights & Biases, as epoch 0."
+    if track.mode == "disabled": return
+    vae.set_beta(beta_at(cfg.epochs, cfg))
+    before = validate(vae, corpus.val, cfg)
+    curves = {f"val/{name}": value for name, value in before.items() if isinstance(value, float)}
+    track.log({"epoch": 0} | curves)
+
 # %% ../nbs/02_train.ipynb #fit
 def fit(
     cfg:TrainConfig,     # Settings
@@ -165,6 +179,7 @@ def fit(
     corpus = corpus.to(device)
     grids, n = corpus.train, len(corpus.train)
     update = make_update(state.vae, state.opt, cfg.grad_clip, cfg.compile)
+    if track and not state.history: _track_start(track, state.vae, corpus, cfg)
     with status_on_error(run_dir, state), catch_signals() as signals:
         while len(state.history) < cfg.epochs and not state.stop:
             epoch = len(state.history)
@@ -172,6 +187,8 @@ def fit(
             if cfg.fresh: grids = torch.from_numpy(fresh_grids(n, cfg.seed, epoch)).to(device)
             start = time.monotonic()
             sums = train_epoch(state.vae, state.opt, grids, epoch, cfg, update, signals)
+            # where an epoch is a few steps, the last one's beta is far below the one that the model is used with
+            if epoch + 1 == cfg.epochs: state.vae.set_beta(beta_at(cfg.epochs, cfg))
             state.vae.refit(corpus.train)
             seconds = time.monotonic() - start
             # the speed is that of training alone, without validation and saving

@@ -308,6 +308,7 @@ def test_wandb_has_one_run_with_every_curve_and_panel(smoke, wandb_runs):
     assert set(CURVES) <= keys["train"]
     for job, names in PANELS.items(): assert set(names.split()) <= keys[job], job
     training = wandb_runs["train"]
+    assert [row["epoch"] for row in training.history if "val/objective" in row] == [0, 1, 2, 3, 4]
     assert len([row for row in training.history if "val/reconstructions" in row]) >= 2, "pictures over time"
     assert {axis for run in wandb_runs.values() for axis in run.axes.values() if axis} <= {"epoch", "step"}
     assert {training.axes[f"{family}/*"] for family in ("train_epoch", "val", "latent", "sys", "samples")} == {"epoch"}

@@ -38,6 +38,7 @@ def test_readme_blocks_run(tmp_path):
         else:
             for line in code.splitlines():
                 run_shell_line(line, tmp_path)
+    assert json.loads((tmp_path/"outputs"/"first"/"metrics.json").read_text())["verdict"] == "pass"
 
 @pytest.mark.parametrize("page, words", [("README.md", []), ("docs/results.md", ["full"])])
 def test_pages_show_the_results_that_are_kept(page, words):
