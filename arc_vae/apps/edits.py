@@ -15,7 +15,8 @@ import torch
 from ..data import GRID, as_grids
 from ..corpus.objects import Objects, describe_objects, find_objects, paint
 from ..code.codebook import ORIENTATIONS
-from ..code.operators import TURNS, drop, move, recolor, turn, union
+from ..code.operators import TURNS, move, recolor, turn, union
+from ..code.edits import drop
 
 # %% ../../nbs/apps/04_edits.ipynb #edit
 class Edit(NamedTuple):
