@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import GRID, N_COLORS, SYMMETRIES
+from ..data import GRID, N_COLORS, OUTSIDE, SYMMETRIES, to_corner
 from ..corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
+from ..corpus.objects import canvas_of, exchange_background
 from ..corpus.objects import connected_components, describe_components
+from .accuracy import comparable
 
 # %% ../../nbs/metrics/05_novelty.ipynb #orbit-hash
 _HASH_WEIGHTS = np.random.default_rng(0).integers(1, 1 << 63, GRID*GRID, dtype=np.uint64) | np.uint64(1)
@@ -23,13 +25,19 @@ def orbit_hash(
 )->np.ndarray:         # uint64 (N,); equal for grids that differ by a symmetry and a permutation of the colors 1-9
     """A key of each grid up to turning, mirroring and recoloring.
 
-    Colors are numbered as they first appear, and the least of the eight hashes counts."""
+    Colors are numbered as they first appear, and the least of the eight hashes counts. Grids that have a size keep it,
+    and are put on black."""
     keys, colors = [], np.arange(1, N_COLORS)
+    if (grids == OUTSIDE).any():
+        background = canvas_of(grids).background
+        grids = exchange_background(grids, background[:, None, None])
     for x in grids.cpu().split(chunk):
-        turned = x.flatten(1)[:, SYMMETRIES].numpy()  # (n, 8, 256)
+        turned = x.flatten(1)[:, SYMMETRIES]  # (n, 8, 256)
+        turned = to_corner(turned.view(-1, GRID, GRID)).view_as(turned).numpy()
         shown = turned[..., None, :] == colors[:, None]  # (n, 8, 9, 256)
         first = np.where(shown.any(-1), shown.argmax(-1), 1000 + colors)  # those that do not appear come last
-        number = np.pad(first.argsort(-1).argsort(-1) + 1, ((0, 0), (0, 0), (1, 0)))  # 0 stays 0
+        ends = ((0, 0), (0, 0), (1, 1))  # what is black and what is outside stays so
+        number = np.pad(first.argsort(-1).argsort(-1) + 1, ends, constant_values=(0, OUTSIDE))
         renamed = np.take_along_axis(number, turned.astype(np.int64), -1).astype(np.uint64)
         hashes = (renamed*_HASH_WEIGHTS).sum(-1, dtype=np.uint64)
         keys.append(hashes.min(-1))
@@ -60,7 +68,8 @@ def grid_statistics(
     grids,       # Colors, (N, 16, 16)
 )->dict:         # Means over grids; shares in [0, 1]
     "How full, how colorful, how broken up and how alike grids are, and the share that keeps the rules of the corpus."
-    x = torch.as_tensor(np.asarray(grids, np.uint8))
+    grids = torch.as_tensor(np.asarray(grids, np.uint8))
+    _, x = comparable(grids, grids)
     colored, n_components = (x > 0).sum().item(), len(describe_components(x, *connected_components(x))[0])
     colors = torch.stack([(x == color).flatten(1).any(1) for color in range(1, N_COLORS)]).sum(0)
     return dict(
@@ -71,4 +80,4 @@ def grid_statistics(
         components=n_components/len(x),
         cells_per_component=colored/n_components if n_components else None,
         valid_share=is_valid(x).double().mean().item(),
-        distinct_share=len(np.unique(orbit_hash(x)))/len(x))
+        distinct_share=len(np.unique(orbit_hash(grids)))/len(x))

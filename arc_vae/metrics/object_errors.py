@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data import GRID
 from ..corpus.objects import Objects, find_objects
+from .accuracy import comparable
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #object-masks
 def object_masks(
@@ -137,6 +138,7 @@ def object_errors(
 )->ObjectErrors:
     "What became of each object of the original grids, and which objects were invented."
     x, pred = (torch.as_tensor(grids).cpu().to(torch.uint8) for grids in (x, pred))
+    pred, x = comparable(pred, x)
     a, b = find_objects(x, GRID*GRID), find_objects(pred, GRID*GRID)
     cells, other_cells = object_masks(a), object_masks(b)
     def overlap(cells, mask): return (cells & mask).flatten(1).sum(1)
