@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRID', 'N_COLORS', 'OUTSIDE', 'SPLITS', 'COLOR_NAMES', 'PALETTE', 'PURPOSES', 'SYMMETRIES', 'render_grids',
-           'new_figure', 'show_grids', 'pad_grids', 'as_grids', 'GridCorpus', 'rng', 'symmetries', 'to_corner',
-           'augment']
+           'new_figure', 'show_grids', 'pad_grids', 'as_grids', 'cropped', 'GridCorpus', 'rng', 'symmetries',
+           'to_corner', 'augment']
 
 # %% ../nbs/00_data.ipynb #imports
 import io, warnings
@@ -149,6 +149,15 @@ def as_grids(
         warnings.warn(f"grids smaller than {GRID}x{GRID} are padded with background at the bottom and right, and their "
                       "size is lost", stacklevel=callers_level())
     return torch.from_numpy(padded)
+
+# %% ../nbs/00_data.ipynb #cropped
+def cropped(
+    x:Tensor,  # Colors, OUTSIDE beyond the ends of smaller grids, uint8 (N, 16, 16)
+)->list:       # Of tensors, uint8 (rows, columns)
+    "Each grid in its own size."
+    inside = x < OUTSIDE
+    heights, widths = inside[:, :, 0].sum(1).tolist(), inside[:, 0].sum(1).tolist()
+    return [grid[:height, :width] for grid, height, width in zip(x, heights, widths)]
 
 # %% ../nbs/00_data.ipynb #grid-corpus
 @dataclass(frozen=True)

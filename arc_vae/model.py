@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import N_COLORS, as_grids, rng
+from .data import N_COLORS, as_grids, cropped, rng
 
 # %% ../nbs/01_model.ipynb #one-hot
 def one_hot(
@@ -153,6 +153,8 @@ def most_probable(
 # %% ../nbs/01_model.ipynb #vae
 class VAE(nn.Module):
     "An encoder and a decoder with a standard-normal prior between them."
+    pad = 0  # What smaller grids are padded with; OUTSIDE where a network keeps their size
+
     def __init__(self, encoder:nn.Module, decoder:nn.Module, latent_dim:int=10, network:str="custom"):
         super().__init__()
         self.encoder = encoder
@@ -196,14 +198,14 @@ class VAE(nn.Module):
         return tuple(map(torch.cat, zip(*parts))) if isinstance(parts[0], tuple) else torch.cat(parts)
 
     def encode(self,
-        grids,                # One grid or many: lists, numpy, torch; smaller than 16x16 is padded, with a warning
+        grids,                # One grid or many: lists, numpy, torch; smaller than 16x16 is padded
         scales:bool=False,    # Also return the posterior standard deviations
         batch_size:int=1000,  # Grids at a time
         grad:bool=False,      # Keep gradients
         check:bool=True,      # Warn of grids that do not fit into their codes
     )->Tensor|tuple:          # Means of z, (N, D); with scales also standard deviations, (N, D)
         "Codes of grids; ValueError names what is not a grid."
-        grids = as_grids(grids)
+        grids = as_grids(grids, self.pad)
         if check: self.warn_of_loss(grids, batch_size)
         mu, logvar = self._batched(self.posterior, grids, batch_size, grad)
         return (mu, (logvar/2).exp()) if scales else mu
@@ -213,10 +215,12 @@ class VAE(nn.Module):
         logits:bool=False,    # Return logits, (N, 10, 16, 16), instead of grids
         batch_size:int=1000,  # Codes at a time
         grad:bool=False,      # Keep gradients (of the logits)
+        crop:bool=False,      # Return a list of grids, each in its own size where the code knows it
     )->Tensor:                # Grids of the most probable colors, uint8 (N, 16, 16)
         "Grids of codes; ValueError where a code has not D numbers."
         def grids(batch): return most_probable(self.logits(batch))
-        return self._batched(self.logits if logits else grids, as_codes(z, self.latent_dim), batch_size, grad)
+        found = self._batched(self.logits if logits else grids, as_codes(z, self.latent_dim), batch_size, grad)
+        return cropped(found) if crop and not logits else found
 
     def reconstruct(self,
         grids,      # As for encode
@@ -238,7 +242,7 @@ class VAE(nn.Module):
         batch_size:int=1000,  # Grids at a time
     )->float:                 # Nats per grid, higher is better
         "The mean elbo of grids; ValueError names what is not a grid."
-        x = as_grids(grids).to(self.device)
+        x = as_grids(grids, self.pad).to(self.device)
         noise = torch.randn(len(x), self.latent_dim, generator=rng("evaluate", seed)).to(self.device)
         def elbos(rows):
             mu, logvar = self.posterior(x[rows])

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['STEP', 'SHAPE_SPAN', 'MAX_COLOR_STEP', 'COLOR_STEP_FACTOR', 'MAX_DEPTH', 'NOISE', 'PLACES', 'uniform_kl',
-           'color_step', 'missing_moments', 'width_of', 'CellPosterior', 'cut_cells', 'find_cell', 'arrange']
+           'color_step', 'missing_moments', 'width_of', 'CellPosterior', 'cut_cells', 'may_look', 'find_cell',
+           'arrange']
 
 # %% ../../nbs/code/01_cells.ipynb #imports
 import math
@@ -116,7 +117,7 @@ def cut_cells(
         entries = entries[np.argsort(position[entries, a], kind="stable")]
         mass = np.cumsum(prob[entries])
         k = np.abs(mass - mass[-1]/2).argmin() + 1
-        k = np.clip(k, 1, len(entries) - 1)
+        k = min(max(k, 1), len(entries) - 1)
         share_below = mass[k - 1]/mass[-1]
         cut[made] = bottom[a] + (top[a] - bottom[a])*share_below
         below, above = top.copy(), bottom.copy()
@@ -126,24 +127,31 @@ def cut_cells(
         made += 1
     return axis, cut, child, low, high
 
+# %% ../../nbs/code/01_cells.ipynb #may-look
+def may_look(
+    x:Tensor,
+)->bool:
+    "Whether one may ask what a tensor holds: a GPU would have to be waited for, and an exported graph cannot."
+    return not (x.is_cuda or torch.compiler.is_exporting())
+
 # %% ../../nbs/code/01_cells.ipynb #find-cell
 def find_cell(
     x:Tensor,      # Points of the unit square, float64 (n, objects, 2)
-    axis:Tensor,   # From cut_cells for each object, int64 (objects, E-1)
-    cut:Tensor,    # float64 (objects, E-1)
-    child:Tensor,  # int64 (objects, E-1, 2)
+    tree:Tensor,   # Which of the trees each object has, int64 (objects,)
+    axis:Tensor,   # From cut_cells for each tree, int64 (trees, E-1)
+    cut:Tensor,    # float64 (trees, E-1)
+    child:Tensor,  # int64 (trees, E-1, 2)
 )->Tensor:         # Entries, int64 (n, objects)
     "The cell that each point lies in."
-    objects, inner = cut.shape
+    inner = cut.shape[1]
     root = inner + 1
     node = torch.full(x.shape[:-1], root, device=x.device)
-    # The trees of all objects stand one behind the other
-    first = inner*torch.arange(objects, device=x.device)
+    # The trees stand one behind the other
+    first = inner*tree
     axis, cut, child = axis.flatten(), cut.flatten(), child.flatten()
     for _ in range(MAX_DEPTH):
         is_inner = node >= root
-        # To look whether all have arrived would make a GPU wait, and an exported graph cannot
-        if not (x.is_cuda or torch.compiler.is_exporting() or is_inner.any()): break
+        if may_look(x) and not is_inner.any(): break
         i = first + (node - root).clamp(min=0)
         value = torch.where(axis[i] == 0, x[..., 0], x[..., 1])
         is_above = value >= cut[i]

@@ -6,6 +6,7 @@
 __all__ = ['TURNS', 'operator', 'shift', 'move', 'recolor', 'turn', 'union']
 
 # %% ../../nbs/code/05_operators.ipynb #imports
+from dataclasses import replace
 from functools import wraps
 
 import numpy as np
@@ -16,7 +17,8 @@ from ..infra.files import expected_one_of
 from ..corpus.objects import describe_objects, rank_in_grid
 from ..model import as_codes
 from .codebook import ORIENTATIONS
-from .network import ObjectVAE, decode_labels, encode_labels
+from .labels import Labels, centers_apart, decode_labels, encode_labels
+from .network import ObjectVAE
 
 # %% ../../nbs/code/05_operators.ipynb #operator
 def operator(edit):
@@ -54,14 +56,14 @@ def _whole(**steps):
 # %% ../../nbs/code/05_operators.ipynb #shift
 def shift(
     axes:list,        # vae.axes
-    what:str,         # row, column or look
+    what:str,         # row, column or look; of a canvas height, width or background
     by:float,         # Steps of that number: cells or colors
     object:int=None,  # 0 for the largest; None: all
 )->Tensor:            # To be added to z, (D,)
     "The constant vector that changes one number by some steps; ValueError for a number that has no steps."
     known = sorted({a.what for a in axes if a.step})
     if what not in known: raise ValueError(f"what: {expected_one_of(known, what)}")
-    if object is not None: _number("object", object, max(a.object for a in axes if a.step))
+    if object is not None: _number("object", object, max(a.object for a in axes if a.what == "look"))
     return torch.tensor([by*a.step*(a.what == what and object in (None, a.object)) for a in axes])
 
 # %% ../../nbs/code/05_operators.ipynb #move
@@ -97,7 +99,8 @@ def recolor(
     if bad: raise ValueError(f"by: expected colors of 1 to 9, found {sorted(set(bad))}; wrap=True goes on with 1")
     # Only the looks of objects that are there: a constant for all would color some that are not
     z = z.clone()
-    z[:, 2:3*vae.code.objects:3] += (changed*(new - color)*vae.code.color_step).to(z.dtype)
+    step = vae.code.color_step[:vae.code.objects]
+    z[:, 2:3*vae.code.objects:3] += (changed*(new - color)*step).to(z.dtype)
     return z
 
 # %% ../../nbs/code/05_operators.ipynb #turn
@@ -117,9 +120,14 @@ def turn(
     labels = decode_labels(vae.code, z)
     # Places turn about the middle of the grid, and each base has its eight orientations in the codebook
     matrix = ORIENTATIONS[orientation].float().to(z.device)
-    place = torch.stack([labels.row, labels.column], 2) @ matrix
+    canvas, (down, right) = labels.canvas, centers_apart(labels.canvas)
+    place = torch.stack([labels.row + down, labels.column + right], 2) @ matrix
+    if canvas and orientation >= 4:  # rows become columns
+        canvas = canvas._replace(height=canvas.width, width=canvas.height)
+    down, right = centers_apart(canvas)
+    row, column = place[..., 0] - down, place[..., 1] - right
     entry = vae.code.codebook.turned[orientation][labels.entry]
-    return encode_labels(vae.code, labels._replace(entry=entry, row=place[..., 0], column=place[..., 1]))[0]
+    return encode_labels(vae.code, Labels(labels.color, entry, row, column, canvas))[0]
 
 # %% ../../nbs/code/05_operators.ipynb #union
 @operator
@@ -128,7 +136,7 @@ def union(
     z,              # One code or many, (D,) or (N, D)
     other,          # As many; or one of both is one code
 ):                  # Like z
-    "The objects of both, the largest of them where the code has no room for all."
+    "The objects of both, the largest of them where the code has no room for all; on the canvas of the first."
     other = as_codes(other, vae.latent_dim).to(z.device)
     n = max(len(z), len(other))
     if not {len(z), len(other)} <= {1, n}: raise ValueError(f"other: expected {len(z)} codes, found {len(other)}")
@@ -142,4 +150,4 @@ def union(
     color = torch.cat([a.color, b.color])
     row, column = torch.cat([a.row, b.row]), torch.cat([a.column, b.column])
     both = describe_objects(grid[order], rank_in_grid(grid[order]), color[order], number[owner], row, column)
-    return vae.encode_objects(both, n)
+    return vae.encode_objects(replace(both, canvas=a.canvas), n)
