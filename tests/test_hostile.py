@@ -106,7 +106,8 @@ CORPORA = {  # name: (what the refusal must say, what writes the file)
     "color 10": ("grid 7: expected whole numbers from 0 to 9, found 10 in row 1, column 2",
                  arrays(train=np.frombuffer(COLOR_10, np.uint8).reshape(GRIDS.shape))),
     "missing": ("member 'test' is missing; expected train, val and test", arrays(test=None)),
-    "misspelt": ("member 'train' is missing.*found val, test, trian", arrays(train=None, trian=GRIDS)),
+    "misspelt": ("member 'train' is missing.*found val, test, trian, did you mean 'trian'",
+                 arrays(train=None, trian=GRIDS)),
     "few images": ("at least 10 grids", lambda path: np.savez(path, images=GRIDS[:9])),
     "few factors": ("'val_factors': expected int8 .20, any, 7.", arrays(val_factors=np.zeros((3, 4, 7), np.int8))),
 }

@@ -371,7 +371,11 @@ def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
     "The corpus changed since training, or a checkpoint of another shape: one line, and the old metrics stay."
     run = tmp_path/"outputs"/"copy"
     shutil.copytree(smoke, run, ignore=shutil.ignore_patterns("wandb"))
-    before = (run/"metrics.json").read_text()
+    before, files = (run/"metrics.json").read_text(), contents(run)
+    for stage in ("evaluate", "sample"):
+        done = command("arc-vae", stage, "copy", "--corpus", "typo.npz", cwd=tmp_path)
+        assert re.search(r"^Error: .*typo.npz: no such file", done.stdout, re.M), done.stdout
+        assert contents(run) == files, "also the notebook as it was executed"
     weights = run/"checkpoints"/"vae_best.pth"
     best = torch.load(weights, weights_only=True)
     torch.save(best | {"latent_dim": 12}, weights)

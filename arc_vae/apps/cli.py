@@ -12,9 +12,11 @@ from functools import wraps
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 import arc_vae
-from ..infra.runs import CONFIG_SCHEMA, RunError, check_unused, pick_device, read_json, read_run, run_lock
+from ..infra.runs import CONFIG_SCHEMA, RunError, check_unused, own_corpus, pick_device, read_json, read_run
+from ..infra.runs import run_lock
 from ..infra.tracking import check_mode
 from ..metrics.labels import format_metric, text_table
 from .run import execute, existing_run, new_run, run_path, train_stage
@@ -54,6 +56,10 @@ def main():
 
 # %% ../../nbs/apps/08_cli.ipynb #options
 def _absolute(path): return str(Path(path).expanduser().resolve()) if path else ""
+
+def _is_given(option):
+    "Whether an option stands in the command that is carried out."
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 _name = click.option("--run", "name", default="",
                      help="Name of the run, a folder in outputs/.  [default: date, time and preset]")
@@ -106,7 +112,8 @@ def train(preset, changes, name, resume):
     "Train a model (notebook 02) into outputs/RUN."
     if not resume: return train_stage(*new_run(name, preset, **changes))
     from arc_vae.training.settings import resumed_config
-    if name or "corpus" in changes: raise RunError("--resume: leave out --run and --corpus, the run has its own")
+    if name or "corpus" in changes or _is_given("preset"):
+        raise RunError("--resume: leave out --run, --preset and --corpus, the run has its own")
     path = existing_run(resume)
     train_stage(resumed_config(path, **changes), path, resume=True)
 
@@ -119,7 +126,8 @@ def train(preset, changes, name, resume):
 @click.option("--k", default=50, show_default=True, type=click.IntRange(1), help="Samples a grid for the likelihood.")
 def evaluate(path, device, wandb, corpus, k):
     "Evaluate a trained run on its test grids (notebooks 03 and 04): metrics.json, figures, report.html."
-    execute("03_evaluate", path, device=device, wandb=wandb, corpus=_absolute(corpus), k=k)
+    corpus = own_corpus(path, *read_run(path, "config"), _absolute(corpus))
+    execute("03_evaluate", path, device=device, wandb=wandb, corpus=str(corpus), k=k)
     execute("04_latent_viz", path, wandb=wandb)
 
 # %% ../../nbs/apps/08_cli.ipynb #sample
@@ -132,7 +140,8 @@ def evaluate(path, device, wandb, corpus, k):
 @_run_corpus
 def sample(path, n, seed, device, wandb, corpus):
     "Decode draws of the prior (notebook 05): samples.npz and a picture."
-    execute("05_sample", path, n=n, seed=seed, device=device, wandb=wandb, corpus=_absolute(corpus))
+    corpus = own_corpus(path, *read_run(path, "config"), _absolute(corpus))
+    execute("05_sample", path, n=n, seed=seed, device=device, wandb=wandb, corpus=str(corpus))
 
 # %% ../../nbs/apps/08_cli.ipynb #run
 @main.command()
@@ -235,9 +244,9 @@ def export(path, out):
     click.echo(f"written: {os.path.relpath(export_run(path, out))}")
 
 # %% ../../nbs/apps/08_cli.ipynb #explore
-@main.command(context_settings=dict(ignore_unknown_options=True))
+@main.command()
 @click.argument("source", default="", metavar="[RUN|CHECKPOINT]")
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTION OF JUPYTERLAB...]")
 @click.option("--run", "name", default="", help="The same as RUN.")
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 @click.option("--html", metavar="FILE", help="Write one page that needs no Python instead, and open nothing.")
@@ -249,16 +258,16 @@ def explore(source, options, name, no_browser, html):
     arc-vae explore benchmarks/results/default-seed0.pth
     arc-vae explore default-seed0 --html outputs/default-seed0/explorer.html
 
-    Any further option is JupyterLab's, such as --port=8890 or --ip=0.0.0.0.
+    What comes after -- is JupyterLab's, as in: arc-vae explore default-seed0 -- --port=8890
     """
     if source.startswith("-"): source, options = "", (source, *options)
     given = source or name
     if not given: raise click.UsageError("expected the NAME of a run in outputs/, or a checkpoint")
     source = Path(given).resolve() if given.endswith(".pth") else existing_run(given)
     if not source.exists(): raise RunError(f"{given}: no such checkpoint")
-    if html:
+    if html is not None:
         from arc_vae.apps.export import write_page
-        path = write_page(source, Path(html))
+        path = write_page(source, html)
         return click.echo(f"{html}: {path.stat().st_size/1e3:,.0f} kB, opened by any browser")
     from arc_vae.apps.run import explorer_notebook, open_lab
     open_lab(explorer_notebook(source), not no_browser, options)

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 from torch import Tensor, nn
 
 import arc_vae
-from ..infra.files import as_json, short_error, write_atomic, write_json
+from ..infra.files import as_json, as_path, short_error, write_atomic, write_json
 from ..infra.logging import log, quiet
 from ..infra.checkpoint import CheckpointError
 from ..infra.runs import RunError, read_run
@@ -152,13 +152,16 @@ def from_pretrained(
     device:str="cpu",  # Where the weights go
     revision:str=None, # On the hub: a branch, tag or commit
 )->VAE:                # In evaluation mode
-    "A model that somebody saved or pushed; CheckpointError where the folder is not complete."
-    from safetensors.torch import load_model
-    folder = Path(source)
-    if not folder.is_dir():
-        from huggingface_hub import snapshot_download
-        folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+    "A model that somebody saved or pushed; CheckpointError where it is not there whole, ImportError without an extra."
+    folder = as_path(source, "a model", CheckpointError)
     try:
+        from huggingface_hub import snapshot_download
+        from safetensors.torch import load_model
+    except ModuleNotFoundError as error: raise ImportError(f"from_pretrained: {arc_vae.missing(error)}") from None
+    try:
+        if not folder.is_dir():
+            wanted = ["*.json", "*.safetensors"]
+            folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
         settings = json.loads((folder/"config.json").read_text(encoding="utf-8"))
         vae = make_vae(settings["network"], settings["latent_dim"])
         load_model(vae, folder/"model.safetensors")
@@ -292,7 +295,7 @@ def write_page(
     from jinja2 import Environment, FileSystemLoader
     from arc_vae.apps.views import HEX_PALETTE, STATIC, atlas_of_model, atlas_of_run, axis_ticks, script, slider_rows
     from arc_vae.report.page import EXPLORER_PAGE, write_report
-    if Path(path).suffix != ".html": raise RunError(f"{path}: expected a name that ends in .html")
+    if Path(path).suffix != ".html": raise RunError(f"expected a name that ends in .html, found {str(path)!r}")
     vae = load(source)
     tables = decoder_data(vae)
     atlas = atlas_of_model(vae) if Path(source).is_file() else atlas_of_run(source)
@@ -307,6 +310,8 @@ def write_page(
     page = template.render(
         title=f"Explorer of {Path(source).stem}", css=(STATIC/"explorer.css").read_text(encoding="utf-8"),
         data=as_json(data).replace("<", "\\u003c"), script=script("grid", "sliders", "decoder", "page"))
-    path = write_atomic(Path(path), lambda f: f.write(page.encode()))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda f: f.write(page.encode()))
     if path.name == EXPLORER_PAGE and (path.parent/"metrics.json").exists(): write_report(path.parent)
     return path

@@ -36,6 +36,9 @@ def run_path(
     given, outputs = Path(name), Path("outputs").resolve()
     if name: name = given.resolve().name if given.resolve().parent == outputs else str(given)
     name = name or f"{datetime.now():%Y%m%d-%H%M%S}-{preset}"
+    # files that are named after it have some 50 bytes more, of 255
+    if len(os.fsencode(name)) > 200:
+        raise RunError(f"--run: expected a name of at most 200 bytes, found {len(os.fsencode(name))}: {name[:20]}…")
     if not re.fullmatch(r"\w[\w.-]*", name) or name == "corpus":
         raise RunError(f"--run: expected a name of letters, digits, '.', '_' and '-' (not 'corpus'), found {name!r}")
     return outputs/name

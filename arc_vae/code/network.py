@@ -10,14 +10,13 @@ __all__ = ['MAX_MISMATCH', 'MAX_FITTED', 'RARE', 'FIT_BETA', 'NETWORKS', 'neares
 
 # %% ../../nbs/code/04_network.ipynb #imports
 import warnings
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..infra.checkpoint import STATE, CheckpointError, load_weights, read_checkpoint
-from ..infra.files import expected_one_of
+from ..infra.files import as_path, expected_one_of
 from ..infra.logging import log
 from ..infra.runs import pick_device
 from ..data import GRID, N_COLORS, OUTSIDE, as_grids, callers_level
@@ -422,7 +421,7 @@ def load(
     device:str="cpu",    # Where the weights go: cpu, cuda, mps, or auto for a GPU where there is one
 )->VAE:                  # In evaluation mode
     "The trained model of a run; CheckpointError names what is missing or does not fit, ConfigError a missing device."
-    device, path = pick_device(str(device)), Path(source)
+    device, path = pick_device(str(device)), as_path(source, "a run or a checkpoint", CheckpointError)
     if path.is_dir(): path = path/"checkpoints"/"vae_best.pth"
     found = read_checkpoint(path, "training" if path.name == STATE else "vae")
     network = found["network"]

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..infra.files import DatasetError, check_free, file_sha256, read_npz, short_error, write_atomic
+from ..infra.files import DatasetError, as_path, check_free, did_you_mean, file_sha256, read_npz, short_error
+from ..infra.files import write_atomic
 from ..infra.logging import log
-from ..infra.runs import RunError, find_corpus
+from ..infra.runs import own_corpus
 from ..data import GRID, OUTSIDE, SPLITS, GridCorpus, as_grids, pad_grids
 from .objects import canvas_of, on_black
 
@@ -54,8 +55,9 @@ def _read_splits(path):
     factors = {}
     for split in SPLITS:
         if split not in members:
+            found = ", ".join(members) or "no arrays"
             raise DatasetError(f"{path}: member {split!r} is missing; expected train, val and test (or images), "
-                               f"found {', '.join(members) or 'no arrays'}")
+                               f"found {found}{did_you_mean(split, members)}")
         grids, drawn = members[split], members.get(f"{split}_factors")
         _check_grids(f"{path}: member {split!r}", grids)
         if drawn is None: continue
@@ -76,6 +78,7 @@ def load_corpus(
     path,        # A corpus .npz
 )->GridCorpus:   # On the CPU
     "Read and check a corpus; DatasetError names file, member, what was expected and what was found."
+    path = as_path(path, "a corpus")
     try: splits, factors, tasks, notes = _read_splits(path)
     except DatasetError as e:
         hint = "convert` makes a corpus of grids in another form"
@@ -91,15 +94,7 @@ def run_corpus(
     path="",         # Where the corpus is; empty: find it
 )->GridCorpus:       # As the run saw it
     "The corpus of a run, cut as it was; DatasetError or RunError where the file is gone or is another one by now."
-    path = Path(path or find_corpus(run_dir, config))
-    if not path.exists():
-        raise RunError(f"{path}: the corpus of the run is gone, and none of sha256 {config['corpus_sha256'][:12]}… "
-                       "is in the folder corpus beside the run; --corpus says where it is")
-    corpus = load_corpus(path)
-    expected, found = config["corpus_sha256"], corpus.sha256
-    if found != expected:
-        raise RunError(f"{path}: expected the corpus of the training, sha256 {expected[:12]}…, "
-                       f"found {found[:12]}…")
+    corpus = load_corpus(own_corpus(run_dir, config, path))
     return corpus.head(config["n_train"] or None, config["n_val"] or None, config["n_test"] or None)
 
 # %% ../../nbs/corpus/03_formats.ipynb #count-background
@@ -274,7 +269,7 @@ def read_grids(
     path,        # An .npz or .npy with numbers, a .json with tasks of ARC, or a folder of those
 )->dict:         # Name -> uint8 (N, 16, 16): the arrays or tasks by their names
     "Read grids from other files; DatasetError where there are none, or where it is open which are meant."
-    path, sets = Path(path), {}
+    path, sets = as_path(path, "a file of grids"), {}
     where = path
     try:
         with warnings.catch_warnings(action="ignore"):  # as_grids warns of each task that is padded
@@ -298,7 +293,7 @@ def save_corpus(
     tasks=None, # Of each test grid the number of its task, int64 (N,), where that is known
 )->Path:        # The file
     "Write a corpus that training reads, the same bytes for the same grids; DatasetError where there is one already."
-    path = Path(path)
+    path = as_path(path, "a corpus to write")
     check_free(path)
     if not isinstance(grids, dict): grids = split_80_10_10(as_grids(grids, pad), path)
     if set(grids) != set(SPLITS):
@@ -343,5 +338,5 @@ def convert(
     path,        # The .npz to write
 )->Path:         # The file
     "Convert .npy, .npz or ARC JSON to a corpus; DatasetError says why not, or what could be meant."
-    check_free(path)
+    check_free(as_path(path, "a corpus to write"))
     return save_corpus(path, _as_splits(read_grids(source), source))

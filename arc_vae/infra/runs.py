@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONFIG_SCHEMA', 'LOCK_SECONDS', 'RunError', 'read_json', 'check_unused', 'run_lock', 'open_run', 'find_corpus',
-           'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'write_results', 'handle_signals',
-           'catch_signals', 'ConfigError', 'pick_device']
+           'own_corpus', 'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'write_results',
+           'handle_signals', 'catch_signals', 'ConfigError', 'pick_device']
 
 # %% ../../nbs/infra/02_runs.ipynb #imports
 import json, os, platform, shutil, signal, subprocess, threading
@@ -105,9 +105,27 @@ def find_corpus(
     "Look for the corpus of a run: as far from it as it was, where it was, and in the folder `corpus` beside the run."
     run_dir, original = Path(run_dir).resolve(), Path(config["corpus"])
     beside = sorted((run_dir.parent/"corpus").glob("*"))
-    for path in (run_dir/config["corpus_from_run"], original, *beside):
+    for path in (run_dir/config.get("corpus_from_run", ""), original, *beside):
         if path.is_file() and file_sha256(path) == config["corpus_sha256"]: return path.resolve()
     return original
+
+# %% ../../nbs/infra/02_runs.ipynb #own-corpus
+def own_corpus(
+    run_dir,       # A run folder
+    config:dict,   # Its config.json
+    path="",       # Where its corpus is; empty: find it
+)->Path:           # The corpus
+    "The very file that a run was trained on; RunError where it is gone or is another one by now."
+    expected = config["corpus_sha256"]
+    if path and not Path(path).is_file():
+        raise RunError(f"{path}: no such file; expected the corpus of the run, sha256 {expected[:12]}…")
+    path = Path(path or find_corpus(run_dir, config))
+    if not path.is_file():
+        raise RunError(f"{path}: the corpus of the run is gone, and none of sha256 {expected[:12]}… "
+                       "is in the folder corpus beside the run; --corpus says where it is")
+    found = file_sha256(path)
+    if found == expected: return path
+    raise RunError(f"{path}: expected the corpus of the training, sha256 {expected[:12]}…, found {found[:12]}…")
 
 # %% ../../nbs/infra/02_runs.ipynb #write-log
 def write_log(
