@@ -114,7 +114,8 @@ def figure_reconstructions(run_dir, n=8):
 def figure_errors(run_dir):
     "Where on the grid cells are missed, invented or recolored."
     arrays = read_evaluation(run_dir)
-    shares = {name: wrong.mean(0) for name, wrong in error_kinds(arrays["pred"], arrays["x"]).items()}
+    kinds = error_kinds(arrays["pred"], arrays["x"])
+    shares = {name: wrong.numpy().mean(0) for name, wrong in kinds.items()}
     highest = max(share.max() for share in shares.values())
     fig = new_figure(9, 2.6)
     axes = fig.subplots(1, len(shares))
