@@ -20,7 +20,7 @@ from .infra.runs import read_log, read_run, write_results
 from .corpus.formats import arc_grids, run_corpus
 from .model import VAE
 from .code.network import load
-from .metrics.likelihood import active_dims, active_units, decode_split, generator_cost, latent_usage, likelihood
+from .metrics.likelihood import active_dims, active_units, decode_split, latent_usage, likelihood
 from .metrics.likelihood import likelihood_metrics, mean_interval
 from .metrics.accuracy import MAX_TRAIN_GRIDS, accuracy_report, baselines, by_factor
 from .metrics.disentanglement import disentanglement
@@ -147,7 +147,6 @@ METRICS = {
     "test": reconstruction_metrics,
     "test.baselines": baselines,
     "test.likelihood": likelihood,
-    "test.likelihood.generator": generator_cost,
     "test.code": latent_usage,
     "test.unseen": overlap_metrics,
     "test.failures": lambda x, pred: object_errors(x, pred).counts(),

@@ -117,7 +117,7 @@ def test_the_evidence_beside_the_accuracies(smoke):
     memory, likelihood, found = t["baselines"]["nearest_training_grid"], t["likelihood"], t["failures"]
     assert t["foreground_accuracy"] > memory["foreground_accuracy"], "better than memory"
     assert likelihood["n_grids"] == 1000
-    assert -likelihood["elbo"] + .1 >= -likelihood["log_likelihood"] > likelihood["generator"]["mean"] > 30, "the floor"
+    assert -likelihood["elbo"] + .1 >= -likelihood["log_likelihood"] > 34, "no model can be below the entropy"
     assert t["code"]["distortion_shuffled"] > 2*t["distortion"]
     assert abs(t["code"]["mutual_information"] + t["code"]["aggregate_kl"] - t["rate"]) < 1e-3
     assert found["objects"] == sum(found[error] for error in ERRORS) > 2000

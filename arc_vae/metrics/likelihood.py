@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['N_LIKELIHOOD', 'ACTIVE_KL', 'likelihood_metrics', 'decode_split', 'iwae_bound', 'mean_interval', 'likelihood',
-           'generator_cost', 'aggregate_kl', 'latent_usage', 'active_dims', 'active_units']
+           'aggregate_kl', 'latent_usage', 'active_dims', 'active_units']
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #imports
 import math
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..infra.runs import RunError
 from ..data import rng
-from ..corpus.entropy import entropy_bound, scene_cost
 from ..model import VAE, Gaussian, distortion, elbo, encode_decode
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #likelihood-metrics
@@ -100,15 +99,6 @@ def likelihood(
         interval=interval,
         bits_per_grid=-mean/math.log(2),
         elbo=elbos.double().mean().item())
-
-# %% ../../nbs/metrics/01_likelihood.ipynb #generator-cost
-def generator_cost(
-    x:Tensor,    # uint8 (N, 16, 16)
-    factors,     # What was drawn, int8 (N, objects, 7); None where that is not known
-)->dict:         # mean, interval; n and n_left_out; or None
-    "What the first grids cost the program that drew them, an upper bound of their entropy, in nats."
-    if factors is None: return None
-    return entropy_bound(scene_cost(x[:N_LIKELIHOOD], factors[:N_LIKELIHOOD]))
 
 # %% ../../nbs/metrics/01_likelihood.ipynb #aggregate-kl
 def aggregate_kl(

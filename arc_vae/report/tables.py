@@ -253,7 +253,6 @@ def _cost_records(facts):
         "all black, with the share of each color": facts["test"]["baselines"]["all_background"]["distortion"],
         "this model, distortion + rate": -bound["elbo"],
         f"this model, {bound['k']} samples a grid: at most": -bound["log_likelihood"],
-        "what drew the grids: at most": (bound.get("generator") or {}).get("mean"),
         "distortion with its own numbers": code["distortion_own"],
         "distortion with another grid's numbers": code["distortion_shuffled"],
         "all numbers from the normal distribution: at most": code["aggregate_kl"]}
