@@ -24,7 +24,7 @@ from .metrics.likelihood import active_dims, active_units, decode_split, latent_
 from .metrics.likelihood import likelihood_metrics, mean_interval
 from .metrics.accuracy import MAX_TRAIN_GRIDS, accuracy_report, baselines, by_factor
 from .metrics.disentanglement import disentanglement
-from .metrics.object_errors import object_errors
+from .metrics.object_errors import lost_by_cause, object_errors
 from .metrics.novelty import train_overlap
 from .metrics.operators import composition_metrics, equivariance_metrics, noise_metrics
 
@@ -150,6 +150,7 @@ METRICS = {
     "test.code": latent_usage,
     "test.unseen": overlap_metrics,
     "test.failures": lambda x, pred: object_errors(x, pred).counts(),
+    "test.lost": lost_by_cause,
     "test.by_factor": by_factor,
     "test.meaning": disentanglement,
     "operators": equivariance_metrics,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ERROR_TYPES', 'NEAR', 'NEARLY', 'object_masks', 'pairs_within_grid', 'shifted', 'resized', 'ObjectErrors',
-           'match_objects', 'object_errors']
+           'match_objects', 'object_errors', 'lost_by_cause']
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #imports
 from typing import NamedTuple
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import GRID
-from ..corpus.objects import Objects, find_objects
+from ..data import GRID, OUTSIDE
+from ..corpus.objects import Objects, count_objects, find_objects
 from .accuracy import comparable
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #object-masks
@@ -160,3 +160,22 @@ def object_errors(
         error_type=np.append(error_type, np.full(invented.sum(), 6)),
         wrong=torch.cat([wrong, astray[invented]]).numpy(),
         cells=torch.cat([cells, other_cells[invented]]).numpy())
+
+# %% ../../nbs/metrics/04_object_errors.ipynb #lost-by-cause
+def lost_by_cause(
+    vae,          # A model
+    x:Tensor,     # True colors, uint8 (N, 16, 16)
+    pred:Tensor,  # The same grids, decoded
+)->dict:          # cause -> grids, and their wrong cells; None for a model that has no objects
+    "Grids that do not come back, by the first cause that applies."
+    if not vae.axes: return None
+    guess, black = comparable(pred, x)
+    wrong = (guess != black).flatten(1)
+    resized = ((pred == OUTSIDE) != (x == OUTSIDE)).flatten(1).any(1)
+    crowded = count_objects(black) > vae.code.objects
+    causes = {
+        "another size": resized,
+        "more objects than the code has places": crowded & ~resized,
+        "shapes that no entry shows": ~crowded & ~resized}
+    return {cause: dict(grids=int(wrong[which].any(1).sum()), cells=int(wrong[which].sum()))
+            for cause, which in causes.items()}

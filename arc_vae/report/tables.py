@@ -267,7 +267,12 @@ TABLES = {  # Part of the report -> its tables
         {"": None,
          "what it means": "meaning",
          "objects": ("objects", "count"),
-         "share": ("share", "share", 1)}, _object_records),),
+         "share": ("share", "share", 1)}, _object_records),
+    TableSpec(
+        "Why grids do not come back",
+        "Grids that are not exact, each by the first cause that applies, and their wrong cells.",
+        {"": None, "grids": ("grids", "count"), "cells": ("cells", "count")},
+        lambda facts: list((facts["test"].get("lost") or {}).items()))),
     "Other grids": (TableSpec(
         "Test grids, new grids, real ARC grids",
         "The network was trained on generated grids alone; ARC's are those of at most 16×16 cells.",
