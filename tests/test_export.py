@@ -12,10 +12,10 @@ from safetensors import safe_open
 
 import arc_vae
 from arc_vae.infra.logging import quiet
-from arc_vae.apps.export import export_run, from_pretrained, save_pretrained
+from arc_vae.apps.export import export_run, from_pretrained, save_pretrained, write_page
 from arc_vae.corpus.generator import make_grids
 from arc_vae.corpus.objects import find_objects
-from arc_vae.infra.checkpoint import CheckpointError
+from arc_vae.infra.checkpoint import CheckpointError, save_checkpoint
 from arc_vae.code.dense import dense_labels
 from arc_vae.code.network import labels_of, make_vae
 from arc_vae.infra.runs import read_json
@@ -104,3 +104,27 @@ def test_a_damaged_folder_is_one_line(tmp_path, file, content):
     (folder/file).write_text(content)
     with pytest.raises(CheckpointError) as error: from_pretrained(folder)
     assert "\n" not in str(error.value)
+
+
+def test_every_number_of_numbers():
+    "Encoder, decoder, axes and operators for every length of a code."
+    for d in range(3, 65):
+        vae = make_vae("objects_small", d)  # of rectangles alone: to fit 62 codebooks would take minutes
+        z, sd = vae.encode(SEEN[:20], scales=True, check=False)
+        assert z.shape == sd.shape == (20, d) and [axis.index for axis in vae.axes] == list(range(d))
+        assert {axis.object for axis in vae.axes} - {None} == set(range(d//3))
+        assert sum(axis.what == "unused" for axis in vae.axes) == max(0, d%3 - d//3)
+        back = vae.decode(z)
+        again = vae.encode_objects(vae.decode_objects(z), len(z))
+        assert torch.equal(vae.decode(again), back), d
+        moved = arc_vae.move(vae, arc_vae.move(vae, z, down=5), down=-5)
+        assert torch.equal(vae.decode(moved), back), d
+
+
+@pytest.mark.parametrize("d", [3, 6, 10, 61])
+def test_a_code_of_any_length_is_saved_and_shown(tmp_path, d):
+    vae = make_vae("objects_small", d)
+    again = from_pretrained(save_pretrained(vae, tmp_path))
+    assert torch.equal(again.decode(again.encode(SEEN[:20])), vae.decode(vae.encode(SEEN[:20])))
+    page = write_page(save_checkpoint(tmp_path/"a.pth", "vae", vae), tmp_path/"page.html")
+    assert page.read_text(encoding="utf-8").count('"index":') >= d
