@@ -239,6 +239,12 @@ def test_the_page_decodes_as_python_does(person, model, e, evaluated, tmp_path):
     z = torch.cat([torch.from_numpy(e["mu"]), anywhere, 4*anywhere, (16*anywhere).round()/8])  # the last on borders
     grids = page.evaluate("codes => codes.map(z => decoder.decode(z).grid)", z.tolist())
     assert np.array_equal(grids, model.decode(z).numpy())
+    page.set_viewport_size(dict(width=390, height=844))  # a phone: the grid stays in sight above the slider
+    page.locator("#sliders input").last.focus()
+    grid, slider = (page.locator(f"#{part}").last.bounding_box() for part in ("decoded canvas", "sliders input"))
+    assert 0 <= grid["y"] and grid["y"] + grid["height"] <= slider["y"] < 844
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size(dict(width=1280, height=1180))
     shown = type(person)(page)
     z = shown.z()
     shown.decoded.focus()
