@@ -242,13 +242,8 @@ class VAE(nn.Module):
         batch_size:int=1000,  # Grids at a time
     )->float:                 # Nats per grid, higher is better
         "The mean elbo of grids; ValueError names what is not a grid."
-        x = as_grids(grids, self.pad).to(self.device)
-        noise = torch.randn(len(x), self.latent_dim, generator=rng("evaluate", seed)).to(self.device)
-        def elbos(rows):
-            mu, logvar = self.posterior(x[rows])
-            z = self.family.draw(mu, logvar, noise[rows])
-            return elbo(distortion(self.logits(z), x[rows]), self.family.kl(mu, logvar).sum(1))
-        return self._batched(elbos, torch.arange(len(x)), batch_size, False).double().mean().item()
+        found = encode_decode(self, as_grids(grids, self.pad), rng("evaluate", seed), batch_size)
+        return elbo(found["distortion"], found["rate"]).double().mean().item()
 
 # %% ../nbs/01_model.ipynb #encode-decode
 @torch.no_grad()
@@ -257,7 +252,6 @@ def encode_decode(
     grids:Tensor,               # uint8 (N, 16, 16)
     generator:torch.Generator,  # Of the posterior samples, on the CPU
     batch_size:int=1000,        # Grids at a time
-    progress=None,              # Called with (done, total) as it goes
 )->dict:  # Per grid, on the CPU: mu, logvar (N, D); pred uint8 (N, 16, 16); distortion, rate (N,), kl (N, D) in nats
     "Encode and decode every grid of a split once."
     vae.eval()
@@ -270,6 +264,5 @@ def encode_decode(
         pred = most_probable(vae.logits(mu))
         kl = vae.family.kl(mu, logvar)
         parts.append((mu, logvar, pred, distortion(vae.logits(z), x), kl, kl.sum(1)))
-        if progress: progress(i + len(x), len(grids))
     names = ("mu", "logvar", "pred", "distortion", "kl", "rate")
     return {name: torch.cat(rows).cpu() for name, rows in zip(names, zip(*parts))}

@@ -152,12 +152,7 @@ def validate(
                 kl_per_dim=kl_per_dim, **{name: shares[name] for name in _VALIDATED})
 
 # %% ../nbs/02_train.ipynb #track-start
-def _track_start(
-    track:Tracker,      # Started
-    vae:VAE,            # Before its first step
-    corpus:GridCorpus,  # For validation
-    cfg:TrainConfig,    # seed, the final beta
-):
+def _track_start(track, vae, corpus, cfg):
     "Send what is validated before the first step to Weights & Biases, as epoch 0."
     if track.mode == "disabled": return
     vae.set_beta(beta_at(cfg.epochs, cfg))

@@ -25,7 +25,7 @@ config.json log.jsonl training.json metrics.json report.html samples.npz samples
 02_train.ipynb 03_evaluate.ipynb 04_latent_viz.ipynb 05_sample.ipynb
 checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoints/decoder.pth
 checkpoints/beta_mid.pth checkpoints/beta_final.pth
-figures/learning.png figures/reconstructions.png figures/errors.png figures/kl.png figures/by_factor.png
+figures/learning.png figures/reconstructions.png figures/kl.png figures/by_factor.png
 figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png
 figures/meaning.png figures/failures.png
 """.split()
@@ -363,7 +363,7 @@ def test_a_stage_can_be_run_again_alone_and_a_run_is_not_overwritten(smoke):
         assert done.returncode == 0, done.stdout
     after = contents(smoke)
     for name in ("metrics.json", "evaluation.npz", "latent.npz", "samples.npz", "samples.json", "report.html",
-                 "checkpoints/vae_best.pth", "figures/errors.png", "figures/latent_map.png", "figures/samples.png"):
+                 "checkpoints/vae_best.pth", "figures/failures.png", "figures/latent_map.png", "figures/samples.png"):
         assert after[name] == before[name], name
 
 

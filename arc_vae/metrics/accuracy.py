@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'MAX_TRAIN_GRIDS', 'comparable', 'count_correct', 'intact_cells', 'count_per_grid', 'accuracies_of_sums',
            'accuracies', 'accuracies_per_draw', 'bootstrap_weights', 'bootstrap', 'bootstrap_ci', 'accuracy_report',
-           'error_kinds', 'by_factor', 'nearest_grids', 'pca_reconstruct', 'coding_cost', 'baselines']
+           'by_factor', 'nearest_grids', 'pca_reconstruct', 'coding_cost', 'baselines']
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #imports
 from functools import lru_cache
@@ -183,16 +183,6 @@ def accuracy_report(
     "All accuracies with their intervals."
     counts = count_per_grid(pred, x)
     return accuracies(counts) | dict(intervals=bootstrap_ci(counts, tasks))
-
-# %% ../../nbs/metrics/02_accuracy.ipynb #error-kinds
-def error_kinds(
-    pred:Tensor,  # Predicted colors, uint8 (N, 16, 16)
-    x:Tensor,     # True colors, uint8 (N, 16, 16)
-)->dict:          # missed, invented, recolored: bool (N, 16, 16) each
-    "Wrong cells: colors missed, made up on the background, taken for another."
-    pred, x = comparable(*map(torch.as_tensor, (pred, x)))
-    wrong = pred != x
-    return dict(missed=wrong & (pred == 0), invented=wrong & (x == 0), recolored=wrong & (x > 0) & (pred > 0))
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #by-factor
 def by_factor(

@@ -77,10 +77,9 @@ def mean_interval(
     error = 1.96*float(values.std(ddof=1))/n**.5
     return mean, [mean - error, mean + error]
 
-# %% ../../nbs/metrics/01_likelihood.ipynb #n-likelihood
+# %% ../../nbs/metrics/01_likelihood.ipynb #likelihood
 N_LIKELIHOOD = 1000  # Test grids of which the likelihood is measured, and samples of the aggregate posterior
 
-# %% ../../nbs/metrics/01_likelihood.ipynb #likelihood
 def likelihood(
     vae:VAE,              # Trained model
     x:Tensor,             # uint8 (N, 16, 16)
