@@ -1,7 +1,7 @@
 """Grids a second on a CPU: the commands behind speed.md.
 
     python benchmarks/speed.py steps [--threads 1 2] [--rounds 3]      # training by batch size, encoding, evaluation
-    PYTHONPATH=FOLDER python benchmarks/speed.py pairs                 # against the loops of rivals.py
+    PYTHONPATH=FOLDER python benchmarks/speed.py pairs                 # against the loops of loops.py
 
 All tasks take turns in one process. Tables show medians of the rounds; `pairs` also shows how many times as fast the
 package is in the same round, as median (10th-90th percentile). Without pythae its rows are left out.
@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 import torch
 from measure import prepare, time_in_turns, use_kernel_environment, using_threads
-from rivals import LOOPS
+from loops import LOOPS
 
 from arc_vae.code.network import make_vae
 from arc_vae.corpus.generator import make_grids

@@ -7,7 +7,7 @@
 Only training counts: fitting the codebook and the steps, not reading the corpus and not validating, which is done after
 fitting and then every --every seconds. The figures of a target have to be reached together on the validation split, at
 the means of the posteriors; `objective` is D + 2R of a posterior sample. `loader` and `pythae` are the loops of
-rivals.py at beta = 1, trained once over as many grids as they manage within --limit. The nearest training grid, which
+loops.py at beta = 1, trained once over as many grids as they manage within --limit. The nearest training grid, which
 needs no training, stands beside them. Every run appends a line to time_to_quality.jsonl.
 """
 import argparse
@@ -20,7 +20,7 @@ from statistics import median
 
 import torch
 from measure import prepare, use_kernel_environment, wait_for
-from rivals import LOOPS
+from loops import LOOPS
 
 from arc_vae.code.network import make_vae
 from arc_vae.corpus.formats import load_corpus
