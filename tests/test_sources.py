@@ -140,7 +140,7 @@ def test_requirements_are_pinned():
 
 
 def test_benchmarks_import():
-    code = "import entropy, gpu, pictures, quality, results, speed, time_to_quality"
+    code = "import entropy, gpu, pictures, quality, results, rivals, speed, time_to_quality"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT/"benchmarks")
     assert done.returncode == 0, done.stderr
 
