@@ -9,6 +9,7 @@ __all__ = ['ROUNDS', 'groups_of', 'largest_groups', 'boxes_of', 'dense_frames', 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._higher_order_ops.scan import scan
 
 from ..data import GRID, N_COLORS
 from .codebook import N_CELLS, argmin_cost, distortions, parity_of
@@ -141,28 +142,34 @@ def _largest_rectangle(x):
     height, size = (values.gather(1, best[:, None])[:, 0].long() for values in (heights, size))
     return bottom, left, height, 1 + best//N_CELLS, size
 
+def _without_largest(x, _=None):
+    "Grids without their largest rectangle; its color, top, left, height, width and size, int64 (n, 6)."
+    index = torch.arange(GRID, device=x.device)
+    bottom, left, height, width, size = _largest_rectangle(x)
+    color = x.flatten(1).gather(1, (GRID*bottom + left)[:, None])[:, 0].long()
+    top = bottom - height + 1
+    rows = (index >= top[:, None]) & (index <= bottom[:, None])
+    columns = (index >= left[:, None]) & (index < (left + width)[:, None])
+    rest = x*~(rows[:, :, None] & columns[:, None])
+    return rest, torch.stack([color, top, left, height, width, size], 1)
+
 @torch.no_grad()
 def uniform_rectangles(
     x:Tensor,  # Colors, uint8 (n, 16, 16)
     k:int,     # How many
-)->tuple:      # Color, top, left, height, width and size, int64 (n, k) each; size 0 where nothing is left
+)->Tensor:     # Color, top, left, height, width and size, int64 (6, n, k); size 0 where nothing is left
     "The largest rectangle of one color, then the largest of the rest, and so on."
-    index = torch.arange(GRID, device=x.device)
-    found = torch.zeros(6, x.shape[0], k, dtype=torch.long, device=x.device)
+    # A loop of the graph itself: unrolled, all rectangles take a quarter of an hour to export
+    if torch.compiler.is_exporting(): return scan(_without_largest, x, torch.zeros(k, 1))[1].permute(2, 1, 0)
+    found = torch.zeros(k, x.shape[0], 6, dtype=torch.long, device=x.device)
     here = torch.arange(x.shape[0], device=x.device)
     for i in range(k):
         if may_look(x):  # only grids of which something is left
             some = (x > 0).flatten(1).any(1)
             x, here = x[some], here[some]
             if not len(here): break
-        bottom, left, height, width, size = _largest_rectangle(x)
-        color = x.flatten(1).gather(1, (GRID*bottom + left)[:, None])[:, 0].long()
-        top = bottom - height + 1
-        found[:, here, i] = torch.stack([color, top, left, height, width, size])
-        rows = (index >= top[:, None]) & (index <= bottom[:, None])
-        columns = (index >= left[:, None]) & (index < (left + width)[:, None])
-        x = x*~(rows[:, :, None] & columns[:, None])
-    return tuple(found)
+        x, found[i, here] = _without_largest(x)
+    return found.permute(2, 1, 0)
 
 # %% ../../nbs/code/03_dense.ipynb #dense-labels
 @torch.no_grad()

@@ -152,7 +152,7 @@ def encode_canvas(
     edge, step = code.edge[-1], code.color_step[-1]
     black_mean, black_sd = missing_moments(edge)
     is_black = canvas.background == 0
-    color = torch.where(is_black, black_mean, edge + step*(canvas.background - .5))
+    color = torch.where(is_black, black_mean, edge + step*(canvas.background.double() - .5))
     color_sd = torch.where(is_black, black_sd, step/math.sqrt(12))
     height, width = (STEP*(lines.double() - _MIDDLE) for lines in (canvas.height, canvas.width))
     size_sd = torch.full_like(height, STEP/math.sqrt(12))
