@@ -6,22 +6,22 @@
 __all__ = ['OPERATORS', 'Edit', 'LatentState', 'state_of', 'edit_cells', 'apply_edit', 'python_of']
 
 # %% ../../nbs/apps/04_edits.ipynb #imports
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..data import GRID, as_grids
-from ..corpus.objects import Objects, describe_objects, find_objects, paint
+from ..corpus.objects import Objects, canvas_of, describe_objects, find_objects, on_black, paint
+from ..code.cells import missing_moments
 from ..code.codebook import ORIENTATIONS
 from ..code.operators import TURNS, move, recolor, turn, union
-from ..code.edits import drop
 
 # %% ../../nbs/apps/04_edits.ipynb #edit
 class Edit(NamedTuple):
     "An operator applied to a code, or a number set by hand."
-    operator:str     # move, recolor, turn, drop or union; "set" for index and value
+    operator:str     # move, recolor, turn, union; drop, which sets a look; "set" for index and value
     arguments:dict   # Beside model and code
 
     def python(self)->str:
@@ -60,10 +60,17 @@ def state_of(
     z,               # D numbers
     grid=None,       # The grid whose code it is, (16, 16)
     name:str="",     # What that grid is called
+    pad:int=0,       # Of the model; OUTSIDE where its code has a canvas
 )->LatentState:
     "A state without edits."
-    cells = None if grid is None else find_objects(as_grids(grid), GRID*GRID)
+    cells = None if grid is None else _objects(as_grids(grid, pad), pad)
     return LatentState(tuple(torch.as_tensor(z, dtype=torch.float32).tolist()), name, cells=cells)
+
+def _objects(x, pad):
+    "All objects of a grid, on its canvas where it has one."
+    if not pad: return find_objects(x, GRID*GRID)
+    canvas = canvas_of(x)
+    return find_objects(on_black(x, canvas), GRID*GRID).on_canvas(canvas)
 
 # %% ../../nbs/apps/04_edits.ipynb #edit-cells
 def edit_cells(
@@ -72,15 +79,23 @@ def edit_cells(
     other:Objects=None,  # Of the grid that union adds
 )->Objects:
     "Objects after an edit that is made to their cells."
-    if edit.operator == "drop": return o.keep(o.slot != edit.arguments["object"])
+    canvas, black = o.canvas, o.on_black()
+    if edit.operator == "drop": return o.keep(o.slot != edit.arguments["object"], close_ranks=False)
     if edit.operator == "union":
-        above, below = paint(o, 1), paint(other, 1)
-        return find_objects(torch.where(above > 0, above, below), GRID*GRID)
-    if edit.operator == "turn":
-        from_center = 2*torch.stack([o.row, o.column], 1) - (GRID - 1)  # twice the distance, so that it is whole
-        from_center = from_center @ ORIENTATIONS[TURNS.index(edit.arguments["orientation"])]
-        return describe_objects(o.grid, o.slot, o.color, o.owner, *((from_center + GRID - 1)//2).T)
-    return _move_and_recolor(o, **edit.arguments)
+        above, below = paint(black, 1), paint(replace(other, canvas=canvas).on_black(), 1)
+        after = find_objects(torch.where(above > 0, above, below), GRID*GRID)
+    elif edit.operator == "turn": after, canvas = _turn(black, canvas, TURNS.index(edit.arguments["orientation"]))
+    else: after = _move_and_recolor(black, **edit.arguments)
+    return after.on_canvas(canvas) if canvas else after
+
+def _turn(o, canvas, orientation):
+    "All objects, and the canvas, about the middle of the grid."
+    sides = torch.tensor([GRID, GRID]) if canvas is None else torch.cat([canvas.height, canvas.width])
+    from_center = 2*torch.stack([o.row, o.column], 1) - (sides - 1)  # twice the distance, so that it is whole
+    if orientation >= 4: sides = sides.flip(0)  # rows become columns
+    if canvas: canvas = canvas._replace(height=sides[:1], width=sides[1:])
+    row, column = ((from_center @ ORIENTATIONS[orientation] + sides - 1)//2).T
+    return describe_objects(o.grid, o.slot, o.color, o.owner, row, column), canvas
 
 def _move_and_recolor(o, object=None, down=0, right=0, by=0):
     "All objects or one, some cells away and some colors on."
@@ -89,7 +104,7 @@ def _move_and_recolor(o, object=None, down=0, right=0, by=0):
     return describe_objects(o.grid, o.slot, o.color + by*chosen, o.owner, o.row + down*moved, o.column + right*moved)
 
 # %% ../../nbs/apps/04_edits.ipynb #apply-edit
-OPERATORS = dict(move=move, recolor=recolor, turn=turn, drop=drop, union=union)
+OPERATORS = dict(move=move, recolor=recolor, turn=turn, union=union)
 
 def apply_edit(
     vae,                 # A VAE with an object code
@@ -103,9 +118,20 @@ def apply_edit(
     if "other" in arguments:
         arguments["other"] = torch.tensor([arguments["other"]])
         other = vae.decode_objects(arguments["other"])
-    after = OPERATORS[edit.operator](vae, z, **arguments)
+    # On a canvas one object of the grid may be several rectangles of the code
+    cells = o if state.cells is None or (o.canvas and slot is not None) else state.cells
+    cells = edit_cells(cells, edit, other)
+    if edit.operator == "drop": after, edit = _without(vae, z, slot)
+    else: after = OPERATORS[edit.operator](vae, z, **arguments)
     if torch.equal(after, z): return state
-    return state.then(after, edit, cells=edit_cells(state.cells or o, edit, other))
+    return state.then(after, edit, cells=cells)
+
+def _without(vae, z, slot):
+    "A code with the look of an object that is missing, and the edit that sets it."
+    index, look = 3*slot + 2, np.float32(missing_moments(vae.code.edge)[0][slot])
+    after = z.clone()
+    after[0, index] = look.item()
+    return after, Edit("set", dict(index=index, value=look))
 
 # %% ../../nbs/apps/04_edits.ipynb #python-of
 def python_of(

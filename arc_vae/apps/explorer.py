@@ -18,6 +18,7 @@ from torch import Tensor
 from ..infra.checkpoint import CheckpointError
 from ..infra.runs import RunError
 from ..data import GRID, rng
+from ..corpus.objects import paint
 from ..code.network import load
 from .views import Atlas, GridView, MapPanel, Sliders, atlas_of_model, atlas_of_run, button
 from .views import in_a_column, in_a_row, slider_readings, slider_rows
@@ -95,6 +96,7 @@ class Explorer:
         self.ends = list(torch.tensor(atlas.mu[[first, second]]))  # A and B
         self.go(self._state_of_grid(first))
         self.history.append(self.state)
+        self.clear_board()
 
     def _repr_mimebundle_(self, **kw): return self.widget._repr_mimebundle_(**kw)
 
@@ -121,7 +123,7 @@ class Explorer:
             "undo": (self.undo, "back to the code before"),
             "reset": (self.reset, "all numbers to 0"),
             "encode the drawing": (self.encode_board, "go to its code"),
-            "clear": (self.clear_board, "an empty board"),
+            "clear": (self.clear_board, "an empty board, as large as the decoded grid"),
             "set A": (lambda: self.set_end(0), "this code becomes A"),
             "set B": (lambda: self.set_end(1), "this code becomes B"),
             "join B": (self.join, "the objects of this grid and of B"),
@@ -190,6 +192,7 @@ class Explorer:
                 wrong = int((grid != torch.tensor(original)).sum())
                 self.decoded.caption = f"decoded: {wrong} of {GRID*GRID} cells differ"
             self.decoded.objects = [] if o is None else draggable_objects(self.axes, o)
+            self.decoded.background = int(o.canvas.background) if o and o.canvas else 0
             if self.decoded.selected not in [each["slot"] for each in self.decoded.objects]: self.decoded.selected = -1
 
     def _draw_original(self, state):
@@ -257,15 +260,21 @@ class Explorer:
     def random_grid(self): self.go_to_grid(int(torch.randint(len(self.atlas), (1,), generator=self.random)))
 
     def _state_of_grid(self, i):
-        return state_of(self.atlas.mu[i], self.atlas.x[i], self.atlas.name(i))
+        return state_of(self.atlas.mu[i], self.atlas.x[i], self.atlas.name(i), self.vae.pad)
 
     def go_to_grid(self, i:int): self.move(self._state_of_grid(i))
 
     def encode_board(self):
         drawing = np.array(self.board.grid, np.uint8)
-        self.move(state_of(self.vae.encode(drawing)[0], drawing, "the drawing"))
+        self.move(state_of(self.vae.encode(drawing)[0], drawing, "the drawing", self.vae.pad))
 
-    def clear_board(self): self.board.grid = [[0]*GRID]*GRID
+    def clear_board(self):
+        "Only the canvas of the decoded grid is left."
+        grid = torch.zeros(GRID, GRID).long()
+        if self.vae.pad:
+            o = self.vae.decode_objects(self.z)
+            grid = paint(o.keep(o.slot < 0), 1)[0]
+        self.board.grid = grid.tolist()
 
     def set_end(self, end:int): self.ends[end] = self.z
 

@@ -25,7 +25,8 @@ from ..infra.checkpoint import CheckpointError
 from ..infra.runs import RunError, read_run
 from ..corpus.formats import save_corpus
 from ..corpus.generator import make_grids
-from ..data import COLOR_NAMES, GRID, pad_grids
+from ..data import COLOR_NAMES, GRID, N_COLORS, OUTSIDE, pad_grids
+from ..corpus.objects import Canvas, exchange_background
 from ..model import VAE, most_probable
 from ..code.codebook import CERTAIN_LOGIT, SOURCES
 from ..code.cells import SHAPE_SPAN, STEP, missing_moments
@@ -90,7 +91,7 @@ def to_onnx(
 _CARD = """
 # {name}
 
-A beta-VAE that maps 16x16 ARC grids (10 colors) to {latent_dim} numbers and back, network `{network}`.
+A beta-VAE that maps {grids} to {latent_dim} numbers and back, network `{network}`.
 
 ```python
 import arc_vae
@@ -104,7 +105,7 @@ grids = vae.decode(z)
 {onnx}"""
 _ONNX = """
 `encoder.onnx` takes grids, uint8 (N, 16, 16), to mu and logvar (N, {latent_dim}); `decoder.onnx` takes z, float32
-(N, {latent_dim}), to the logits of ten colors, (N, 10, 16, 16). Both were compared with PyTorch by onnxruntime.
+(N, {latent_dim}), to the logits of {channels}, 16, 16). Both were compared with PyTorch by onnxruntime.
 """
 
 # %% ../../nbs/apps/06_export.ipynb #model-card
@@ -121,8 +122,13 @@ def model_card(
     for key in ("pixel_accuracy", "foreground_accuracy", "exact_match", "distortion", "rate"):
         if test and test.get(key) is not None: rows.append([label_of(key).name, format_metric(key, test[key])])
     table = markdown_table(rows) if len(rows) > 1 else "It has not been evaluated."
-    onnx = _ONNX.format(latent_dim=vae.latent_dim) if onnx else ""
-    text = _CARD.format(name=name, latent_dim=vae.latent_dim, network=vae.network, figures=table, onnx=onnx)
+    grids, channels = "16x16 ARC grids (10 colors)", f"{N_COLORS} colors, (N, {N_COLORS}"
+    if vae.pad:
+        grids = "ARC grids of at most 16x16 cells (10 colors)"
+        channels = f"{N_COLORS} colors and of cells outside, which are {OUTSIDE} in a grid, (N, {N_COLORS + 1}"
+    onnx = _ONNX.format(latent_dim=vae.latent_dim, channels=channels) if onnx else ""
+    text = _CARD.format(
+        name=name, grids=grids, latent_dim=vae.latent_dim, network=vae.network, figures=table, onnx=onnx)
     return f"---\n{data.to_yaml()}\n---\n{text}"
 
 # %% ../../nbs/apps/06_export.ipynb #save-pretrained
@@ -171,12 +177,19 @@ def from_pretrained(
     return vae.to(device).eval()
 
 # %% ../../nbs/apps/06_export.ipynb #export-run
+def _examples(pad, n=64):
+    "Generated grids, of many sizes and backgrounds where a model keeps them."
+    x, number = torch.from_numpy(make_grids(n, seed=77)[0]), torch.arange(n)
+    if not pad: return x
+    canvas = Canvas(number%GRID + 1, number//4 + 1, number%N_COLORS)
+    return torch.where(canvas.inside(), exchange_background(x, canvas.background[:, None, None]), OUTSIDE).byte()
+
 def export_run(run_dir, out="")->Path:
     "Write a run's model as ONNX and safetensors with a card, into export/ of the run or another folder."
     run_dir = Path(run_dir)
     folder, vae = Path(out) if out else run_dir/"export", load(run_dir)
     test = read_run(run_dir, "metrics")[0]["test"] if (run_dir/"metrics.json").exists() else None
-    to_onnx(vae, folder, torch.from_numpy(make_grids(64, seed=77)[0]))
+    to_onnx(vae, folder, _examples(vae.pad))
     save_pretrained(vae, folder, run_dir.name, test)
     for path in sorted(folder.iterdir()): log.info(f"{path.name:18} {path.stat().st_size/1e6:6.2f} MB")
     return folder
@@ -194,13 +207,13 @@ def _cells_of(encoder, X, reset=False):
         form = X.shape[1:]
         if reset: encoder.n_features_in_ = int(np.prod(form))
     check_non_negative(X, "GridEncoder")
-    return pad_grids(X), form
+    return pad_grids(X, pad=encoder.vae_.pad), form
 
-def _train_on(cells, preset, settings):
+def _train_on(cells, pad, preset, settings):
     "A model that was trained on grids."
     with tempfile.TemporaryDirectory() as folder, quiet():
-        corpus = save_corpus(Path(folder)/"corpus.npz", torch.from_numpy(cells))
-        train(make_config(preset, corpus=corpus, **dict(wandb="disabled") | (settings or {})), Path(folder)/"run")
+        corpus = save_corpus(Path(folder)/"corpus.npz", torch.from_numpy(cells), pad)
+        train(make_config(preset, **settings | dict(corpus=corpus)), Path(folder)/"run")
         return load(Path(folder)/"run", "auto")
 
 # %% ../../nbs/apps/06_export.ipynb #gridencoder
@@ -218,10 +231,14 @@ class GridEncoder(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         "Learn from grids; DatasetError where they are none, or fewer than the ten that are split for a training."
-        cells, self.form_ = _cells_of(self, X, reset=True)
+        settings = dict(wandb="disabled") | (self.settings or {})
         if isinstance(self.model, VAE): self.vae_ = self.model
         elif self.model is not None: self.vae_ = load(self.model, "auto")
-        else: self.vae_ = _train_on(cells, self.preset, self.settings)
+        else:  # what the network pads grids with is known before it is trained
+            config = make_config(self.preset, **settings)
+            self.vae_ = make_vae(config.network, config.latent_dim)
+        cells, self.form_ = _cells_of(self, X, reset=True)
+        if self.model is None: self.vae_ = _train_on(cells, self.vae_.pad, self.preset, settings)
         return self
 
     def transform(self, X):
@@ -269,7 +286,8 @@ def decoder_data(
     missing, _ = missing_moments(code.edge)
     certain = torch.tensor([-CERTAIN_LOGIT, CERTAIN_LOGIT]).sigmoid()
     return dict(
-        step=STEP, span=SHAPE_SPAN, objects=code.objects, planes=code.planes,
+        step=STEP, span=SHAPE_SPAN, objects=code.objects, planes=code.planes, canvas=int(code.canvas),
+        table=code.table.tolist(),
         anyColor=code.log_any_color.exp().item(),
         edge=code.edge.tolist(),
         colorStep=code.color_step.tolist(),
@@ -299,9 +317,9 @@ def write_page(
     vae = load(source)
     tables = decoder_data(vae)
     atlas = atlas_of_model(vae) if Path(source).is_file() else atlas_of_run(source)
-    grids = [dict(number=i, z=atlas.mu[i].tolist(), cells="".join(map(str, atlas.x[i].ravel().tolist())))
+    grids = [dict(number=i, z=atlas.mu[i].tolist(), cells="".join(f"{color:x}" for color in atlas.x[i].ravel()))
              for i in atlas.many_objects_first()[:n]]
-    axes = [asdict(axis) | dict(ticks=axis_ticks(axis, vae.code, 1)) for axis in vae.axes]
+    axes = [asdict(axis) | dict(ticks=axis_ticks(axis, vae.code, GRID - 1)) for axis in vae.axes]
     data = tables | dict(
         axes=axes, rows=slider_rows(vae, atlas.mu, atlas.kl), palette=HEX_PALETTE,
         names=COLOR_NAMES, kind=atlas.kind, grids=grids,

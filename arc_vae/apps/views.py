@@ -19,8 +19,8 @@ from torch import Tensor
 
 import arc_vae
 from ..infra.runs import read_evaluation, read_run
+from ..corpus.formats import arc_tasks
 from ..corpus.generator import make_grids
-from ..corpus.objects import count_objects
 from ..data import COLOR_NAMES, GRID, N_COLORS, PALETTE
 from ..code.cells import SHAPE_SPAN, STEP, missing_moments
 from ..code.labels import decode_labels, encode_labels
@@ -59,6 +59,7 @@ class GridView(anywidget.AnyWidget):
     movable = t.Bool(False).tag(sync=True)         # Whether objects can be dragged
     objects = t.List().tag(sync=True)              # Slot, name, color and cells of each, larger ones first
     selected = t.Int(-1).tag(sync=True)            # Slot of one of them, or -1
+    background = t.Int(0).tag(sync=True)           # Color that no object has
     color = t.Int(1).tag(sync=True)                # To paint with
 
 # %% ../../nbs/apps/03_views.ipynb #sliders
@@ -71,22 +72,27 @@ class Sliders(anywidget.AnyWidget):
     z = t.List().tag(sync=True)                  # Where they stand, a number for each dimension
 
 # %% ../../nbs/apps/03_views.ipynb #slider-rows
+def _edge(axis, code):
+    "Of the look of an object, or of the background, which comes last."
+    return code.edge[-1 if axis.object is None else axis.object]
+
 def _axis_limits(axis, code):
     "Between which values an axis has labels."
-    if axis.what == "look":  # black lies below the edge, and the nine colors above it
-        edge = code.edge[axis.object]
+    if axis.what in ("look", "background"):  # black lies below the edge, and the nine colors above it
+        edge = _edge(axis, code)
         missing, _ = missing_moments(edge)
         low = torch.minimum(edge - axis.step, missing)
         high = edge + axis.step*(N_COLORS - 1)
         return low.item(), high.item()
-    limit = dict(row=STEP*GRID/2, column=STEP*GRID/2, shape=SHAPE_SPAN/2).get(axis.what, 1.)
+    if axis.step: return -STEP*GRID/2, STEP*GRID/2
+    limit = SHAPE_SPAN/2 if axis.what == "shape" else 1.
     return -limit, limit
 
 def slider_rows(
     vae,             # A VAE
     mu:np.ndarray,   # Posterior means of some grids, (N, D)
     kl,              # Mean KL of each dimension, nats, (D,)
-)->list:             # index, name, group, title, kl, low and high: object by object, else largest KL first
+)->list:             # index, name, group, title, kl, low and high: grid, object by object; else largest KL first
     "Names and ranges of the sliders."
     rows, axes = [], vae.axes
     for index, nats, low, high in dimensions(mu, kl):
@@ -98,20 +104,26 @@ def slider_rows(
             row |= dict(name=axis.what, group=axis.whose or "not used", low=low, high=high,
                         title=f"z{index}, {axis}, KL {nats:.2f} nats")
         rows.append(row)
-    return sorted(rows, key=lambda row: (axes[row["index"]].object or 0, row["index"])) if axes else rows
+    def place(row):
+        axis = axes[row["index"]]
+        return axis.whose != "grid", axis.object or 0, row["index"]
+    return sorted(rows, key=place) if axes else rows
 
 # %% ../../nbs/apps/03_views.ipynb #axis-ticks
 def axis_ticks(
-    axis,         # An Axis
-    code,         # The ObjectCode that it belongs to
-    extent:int,   # Rows or columns of the object, for a row or column axis; 0 where it is missing
-)->list:          # [value, text] or [value, "", CSS color]
+    axis,          # An Axis
+    code,          # The ObjectCode that it belongs to
+    room:int=None, # Rows or columns of the grid beside the object, for a row or column axis; None where it is missing
+)->list:           # [value, text] or [value, "", CSS color]
     "Positions of the labels of an axis."
-    if axis.what in ("row", "column") and extent:
-        last = GRID - extent
-        return [[axis.step*(n - last/2), "·" if n%5 else str(n)] for n in range(last + 1)]
-    if axis.what == "look":
-        edge = code.edge[axis.object].item()
+    lines = range(0)
+    if axis.what in ("height", "width"): lines = range(1, GRID + 1)
+    elif axis.what in ("row", "column") and room is not None: lines = range(room + 1)
+    if lines:
+        middle = (lines[0] + lines[-1])/2
+        return [[axis.step*(n - middle), "·" if n%5 else str(n)] for n in lines]
+    if axis.what in ("look", "background"):
+        edge = _edge(axis, code).item()
         return [[edge + axis.step*(color - .5), "", HEX_PALETTE[color]] for color in range(N_COLORS)]
     return []
 
@@ -119,16 +131,21 @@ def axis_ticks(
 def axis_reading(
     axis,      # An Axis
     objects,   # Of one grid, from decode_objects
-)->tuple:      # Text, and the extent along a row or column axis; 0 where the object is not there
+)->tuple:      # Text, and the room along a row or column axis; None where nothing is there
     "What the decoder reads along an axis."
-    if axis.object is None: return "", 0
-    if axis.object not in objects.slot: return "not there", 0
+    canvas = objects.canvas
+    if axis.what == "background": return COLOR_NAMES[canvas.background], 0
+    if axis.what in ("height", "width"): return _counted(getattr(canvas, axis.what), axis.unit), 0
+    if axis.object is None: return "", None
+    if axis.object not in objects.slot: return "not there", None
     i = int((objects.slot == axis.object).nonzero()[0, 0])
-    if axis.what == "row": return f"row {objects.top[i]}", int(objects.height[i])
-    if axis.what == "column": return f"column {objects.left[i]}", int(objects.width[i])
-    size = int(objects.size[i])
-    cells = f"{size} cell{'s'*(size != 1)}"
-    return cells if axis.what == "shape" else f"{COLOR_NAMES[objects.color[i]]}, {cells}", 1
+    rows, columns = (canvas.height, canvas.width) if canvas else (GRID, GRID)
+    if axis.what == "row": return f"row {objects.top[i]}", int(rows - objects.height[i])
+    if axis.what == "column": return f"column {objects.left[i]}", int(columns - objects.width[i])
+    cells = _counted(objects.size[i], "cell")
+    return cells if axis.what == "shape" else f"{COLOR_NAMES[objects.color[i]]}, {cells}", 0
+
+def _counted(n, what): return f"{int(n)} {what}{'s'*(int(n) != 1)}"
 
 # %% ../../nbs/apps/03_views.ipynb #slider-readings
 @torch.no_grad()
@@ -146,8 +163,9 @@ def slider_readings(
     half = (logvar/2).exp()*math.sqrt(3)  # of the cell: a uniform distribution has its width/sqrt(12) as sd
     readings = []
     for axis, band in zip(vae.axes, torch.stack([mu - half, mu + half], 2)[0].tolist()):
-        text, extent = axis_reading(axis, objects)
-        readings.append(dict(text=text, ticks=axis_ticks(axis, vae.code, extent), band=band if extent else None))
+        text, room = axis_reading(axis, objects)
+        band = None if room is None else band
+        readings.append(dict(text=text, ticks=axis_ticks(axis, vae.code, room), band=band))
     return readings
 
 # %% ../../nbs/apps/03_views.ipynb #map-view
@@ -208,14 +226,13 @@ class Atlas:
 
     def facts(self, i):
         "A line about a grid."
-        n = int(count_objects(torch.from_numpy(self.x[i:i + 1])))
-        cells = int((self.x[i] > 0).sum())
-        wrong = int(self.attributes["wrong cells"][i])
-        return f"{self.name(i)}: {n} object{'s'*(n != 1)}, {cells} colored cells, {wrong} decoded wrong"
+        objects = _counted(self.attributes["number of objects"][i], "object")
+        wrong = _counted(self.attributes["wrong cells"][i], "cell")
+        return f"{self.name(i)}: {objects}, {wrong} decoded wrong"
 
     def many_objects_first(self):
         "Numbers of the grids, those with about three objects first."
-        return np.argsort((count_objects(torch.from_numpy(self.x)).numpy() - 3)**2, kind="stable").tolist()
+        return np.argsort((self.attributes["number of objects"] - 3)**2, kind="stable").tolist()
 
 # %% ../../nbs/apps/03_views.ipynb #atlas-of-model
 def _attributes(x, decoded):
@@ -227,11 +244,14 @@ def atlas_of_model(
     n:int=1000,    # How many grids
     seed:int=0,    # Of the grids
 )->Atlas:
-    "Grids generated for a model that comes without any."
-    x, _ = make_grids(n, seed)
+    "Grids for a model that comes without any."
+    x, kind = make_grids(n, seed)[0], "generated grid"
+    if vae.pad:
+        real = torch.cat(list(arc_tasks("evaluation").values())).numpy()
+        x, kind = np.random.default_rng(seed).permutation(real)[:n], "ARC grid"
     mu, sd = vae.encode(x, scales=True, check=False)
     kl = vae.family.kl(mu, 2*sd.log()).mean(0).tolist()
-    return Atlas(x, mu.numpy(), kl, _attributes(x, vae.decode(mu).numpy()), "generated grid")
+    return Atlas(x, mu.numpy(), kl, _attributes(x, vae.decode(mu).numpy()), kind)
 
 # %% ../../nbs/apps/03_views.ipynb #atlas-of-run
 def atlas_of_run(

@@ -1,7 +1,7 @@
 // The decoder of the object code: numbers to a grid, as decode_labels, pictures_of and ObjectDecoder have it in Python.
-import { clamp } from "./grid.js";
+import { clamp, exchange } from "./grid.js";
 
-const { fround } = Math, SIZE = 16, CELLS = 256, COLORS = 10;
+const { fround } = Math, SIZE = 16, CELLS = 256, COLORS = 10, OUTSIDE = 10;
 
 function arrayFrom(Kind, text) { return new Kind(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer); }
 
@@ -21,7 +21,7 @@ export function makeDecoder(data) {
   const axis = arrayFrom(Uint8Array, data.axis), cut = arrayFrom(Float64Array, data.cut);
   const child = arrayFrom(Uint16Array, data.child);
 
-  function findEntry(k, point) { // the cell of object k's k-d tree that a point of the unit square lies in
+  function findEntry(k, point) { // the cell of table k's k-d tree that a point of the unit square lies in
     let node = entries; // the root; below it are the entries
     while (node >= entries) {
       const i = k*(entries - 1) + node - entries;
@@ -30,23 +30,33 @@ export function makeDecoder(data) {
     return node;
   }
 
-  function middleOf(number, even) { // the row or column of the grid that shows the middle of the frame
-    const half = (1 - even)/2, center = Math.floor(fround(fround(number/data.step - half) + .5)) + half;
-    return clamp(center + (SIZE - 1 + even)/2, -SIZE, 2*SIZE);
+  function readCanvas(z) { // size and background of the grid: 16 by 16 on black where the code does not say
+    if (!data.canvas) return { height: SIZE, width: SIZE, background: 0 };
+    const [rows, columns, color] = z.slice(-3), steps = (color - data.edge[objects])/data.colorStep[objects];
+    const [height, width] = [rows, columns].map(number =>
+      clamp(Math.floor(fround(fround(number/data.step + (SIZE + 1)/2) + .5)), 1, SIZE));
+    return { height, width, background: clamp(Math.floor(steps) + 1, 0, COLORS - 1) };
   }
 
-  function readObject(z, slot) {
+  function middleOf(number, even, lines) { // the row or column of the grid that shows the middle of the frame
+    const half = (1 - even + SIZE - lines)/2%1, steps = Math.floor(fround(fround(number/data.step - half) + .5));
+    return clamp(steps + half + (lines - 1 + even)/2, -SIZE, 2*SIZE);
+  }
+
+  function readObject(z, slot, { height, width, background }) {
     const [row, column, look] = z.slice(3*slot, 3*slot + 3), steps = (look - data.edge[slot])/data.colorStep[slot];
     const color = clamp(Math.floor(steps) + 1, 0, COLORS - 1), second = slot < data.planes ? z[3*objects + slot] : 0;
-    const entry = findEntry(slot, [steps - color + 1, second/data.span + .5].map(v => clamp(v, 0, 1)));
-    const top = middleOf(row, parity[entry] >> 1) - 8, left = middleOf(column, parity[entry] & 1) - 8;
+    const entry = findEntry(data.table[slot], [steps - color + 1, second/data.span + .5].map(v => clamp(v, 0, 1)));
+    const top = middleOf(row, parity[entry] >> 1, height) - 8, left = middleOf(column, parity[entry] & 1, width) - 8;
     const picture = pictures.subarray(entry*CELLS, (entry + 1)*CELLS), cells = []; // these also off the grid
     picture.forEach((p, i) => { if (p > .5) cells.push([(i >> 4) + top, i%SIZE + left]); });
-    return { slot, color, picture, top, left, cells };
+    return { slot, color: exchange(color, background), picture, top, left, cells };
   }
 
   function decode(z) { // the grid, the probability of each of its colors, and the objects on it
-    const there = [...Array(objects).keys()].map(slot => readObject(z, slot)).filter(o => o.color);
+    const canvas = readCanvas(z), { height, width, background } = canvas;
+    const every = [...Array(objects).keys()].map(slot => readObject(z, slot, canvas));
+    const there = every.filter(o => o.color !== background);
     const shares = Array.from({ length: COLORS }, () => new Float32Array(CELLS));
     const visible = new Float32Array(CELLS).fill(1), rows = [...Array(SIZE).keys()];
     for (const { color, picture, top, left } of [...there].reverse()) { // the smallest hides what lies below
@@ -57,12 +67,15 @@ export function makeDecoder(data) {
         visible[cell] *= fround(1 - p);
       });
     }
-    visible.forEach((p, cell) => { shares[0][cell] += p; });
-    const grid = rows.map(row => rows.map(column => shares.reduce((best, share, color) =>
-      share[row*SIZE + column] > shares[best][row*SIZE + column] ? color : best, 0)));
+    visible.forEach((p, cell) => { shares[background][cell] += p; });
+    const mostProbable = cell => shares.reduce((best, share, color) =>
+      share[cell] > shares[best][cell] ? color : best, 0);
+    const grid = rows.map(row => rows.map(column =>
+      row < height && column < width ? mostProbable(row*SIZE + column) : OUTSIDE));
+    const any = data.anyColor/(COLORS + data.canvas);
     const probability = grid.map((colors, row) => colors.map((color, column) =>
-      (1 - data.anyColor)*shares[color][row*SIZE + column] + data.anyColor/COLORS));
-    return { grid, probability, objects: there.filter(o => o.cells.length) };
+      (1 - data.anyColor)*(color === OUTSIDE ? 1 : shares[color][row*SIZE + column]) + any));
+    return { grid, probability, canvas, objects: there.filter(o => o.cells.length) };
   }
 
   return { decode };

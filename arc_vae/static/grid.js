@@ -4,6 +4,12 @@ const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowR
 
 export function clamp(value, low, high) { return Math.max(low, Math.min(high, value)); }
 
+export function exchange(color, background) { // black and the background change places
+  return color === 0 ? background : color === background ? 0 : color;
+}
+
+const isOutside = color => color > 9; // beyond the last row or column of a smaller grid
+
 export function append(parent, tag, properties = {}) {
   return parent.appendChild(Object.assign(document.createElement(tag), properties));
 }
@@ -20,7 +26,8 @@ export function drawGrid(pen, grid, palette, side, gap = 0) {
   pen.fillRect(0, 0, N*side, N*side);
   grid.forEach((colors, row) => colors.forEach((color, column) => {
     pen.fillStyle = palette[color];
-    pen.fillRect(column*side + gap/2, row*side + gap/2, side - gap, side - gap);
+    const inset = isOutside(color) ? 0 : gap/2;
+    pen.fillRect(column*side + inset, row*side + inset, side - 2*inset, side - 2*inset);
   }));
 }
 
@@ -56,17 +63,17 @@ function appendPalette(model, el, choose) { // returns the function that marks t
   const palette = append(el, "div", { className: "arc-palette" });
   palette.setAttribute("role", "group");
   palette.setAttribute("aria-label", movable ? "color of the selected object" : "color to paint with");
-  const chips = model.get("palette").map((hex, color) => {
-    const name = model.get("names")[color], title = `${name} (${color})`;
+  const chips = model.get("names").map((name, color) => {
+    const title = `${name} (${color})`;
     const chip = append(palette, "button", { type: "button", title, onclick: () => choose(color) });
-    chip.style.background = hex;
-    chip.hidden = movable && color === 0;
+    chip.style.background = model.get("palette")[color];
     chip.setAttribute("aria-label", movable ? `make it ${name}` : name);
     return chip;
   });
   return (color, disabled) => chips.forEach((chip, i) => {
     chip.setAttribute("aria-pressed", i === color);
     chip.disabled = disabled;
+    chip.hidden = movable && i === model.get("background");
   });
 }
 
@@ -116,6 +123,7 @@ export function renderGrid({ model, el }) {
   function readCell() {
     const { row, column } = cursor, color = model.get("grid")[row]?.[column], object = selected();
     if (drag) return `${drag.name}: ${drag.down} down, ${drag.right} right`;
+    if (cursor.shown && isOutside(color)) return "outside the grid";
     if (cursor.shown && color !== undefined) {
       const p = model.get("probability")[row]?.[column], sure = p === undefined ? "" : `, ${(100*p).toFixed(1)} %`;
       return `row ${row}, column ${column}: ${names[color]} (${color})${sure}`;
@@ -132,13 +140,14 @@ export function renderGrid({ model, el }) {
   const act = (action, details = {}) => model.send({ action, ...details, object: model.get("selected") });
 
   function chooseColor(color) {
-    if (movable) act("recolor", { by: color - selected().color });
+    const [to, from] = [color, selected()?.color].map(each => exchange(each, model.get("background")));
+    if (movable) act("recolor", { by: to - from });
     else save("color", color);
   }
 
   function paint(color) {
     const grid = model.get("grid").map(colors => [...colors]);
-    if (grid[cursor.row][cursor.column] === color) return;
+    if (grid[cursor.row][cursor.column] === color || isOutside(grid[cursor.row][cursor.column])) return;
     grid[cursor.row][cursor.column] = color;
     save("grid", grid);
   }
@@ -178,7 +187,7 @@ export function renderGrid({ model, el }) {
     else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) act("undo");
     else if (!selected()) return false;
     else if (step) act("move", { down: step[0], right: step[1] });
-    else if (/^[1-9]$/.test(event.key)) chooseColor(+event.key);
+    else if (/^[0-9]$/.test(event.key) && +event.key !== model.get("background")) chooseColor(+event.key);
     else if (event.key === "Delete" || event.key === "Backspace") act("drop");
     else if (event.key === "Escape") select(null);
     else return false;

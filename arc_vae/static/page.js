@@ -28,7 +28,7 @@ class Model { // as much of a widget's model as a view asks for
 export function showPage(data) {
   const decoder = makeDecoder(data), part = id => document.getElementById(id), { fround } = Math;
   const view = { palette: data.palette, names: data.names, grid: [], probability: [], against: [], objects: [],
-    caption: "", selected: -1, editable: false, movable: false };
+    caption: "", background: 0, selected: -1, editable: false, movable: false };
   const decoded = new Model({ ...view, caption: "decoded", movable: true }, receive), original = new Model({ ...view });
   const sliders = new Model({ rows: data.rows, readings: [], z: data.grids[0].z }, () => {
     if (sliders.get("z") !== state.z) go(stateOf(sliders.get("z")));
@@ -42,17 +42,21 @@ export function showPage(data) {
     return [6, 7, 8, 9].map(digits => +v.toPrecision(digits)).find(short => fround(short) === fround(v));
   }
 
-  function shiftTicks(axis, more) { // those of a larger object: fewer, and each at the middle of its box
-    return axis.ticks.slice(0, axis.ticks.length - more).map(([value, text]) => [value + axis.step*more/2, text]);
+  function shiftTicks(axis, more) { // those of a larger object or a smaller grid: fewer, each at the middle of its box
+    return axis.ticks.slice(0, Math.max(0, 16 - more)).map(([value, text]) => [value + axis.step*more/2, text]);
   }
 
-  function readingOf(axis, objects) {
+  function readingOf(axis, objects, canvas) {
     const object = objects.find(each => each.slot === axis.object), isPlace = axis.unit.startsWith("cell");
+    const ofGrid = canvas[axis.what];
+    if (axis.what === "background") return { text: data.names[ofGrid], ticks: axis.ticks };
+    if (ofGrid) return { text: `${ofGrid} ${axis.unit}${ofGrid === 1 ? "" : "s"}`, ticks: axis.ticks };
     if (!object) return { text: axis.object === null ? "" : "not there", ticks: isPlace ? [] : axis.ticks };
     const lines = object.cells.map(cell => cell[axis.what === "column" ? 1 : 0]), first = Math.min(...lines);
-    if (isPlace) return { text: `${axis.what} ${first}`, ticks: shiftTicks(axis, Math.max(...lines) - first) };
-    const size = `${lines.length} cell${lines.length === 1 ? "" : "s"}`;
-    return { text: axis.what === "look" ? `${data.names[object.color]}, ${size}` : size, ticks: axis.ticks };
+    const more = Math.max(...lines) - first + 16 - canvas[axis.what === "row" ? "height" : "width"];
+    if (isPlace) return { text: `${axis.what} ${first}`, ticks: shiftTicks(axis, more) };
+    const cells = `${lines.length} cell${lines.length === 1 ? "" : "s"}`;
+    return { text: axis.what === "look" ? `${data.names[object.color]}, ${cells}` : cells, ticks: axis.ticks };
   }
 
   function go(next) {
@@ -60,8 +64,9 @@ export function showPage(data) {
     const { z, start, edits } = state, shown = decoder.decode(z);
     const objects = shown.objects.map(each => ({ ...each, name: data.groups[each.slot] }));
     const isThere = objects.some(each => each.slot === decoded.get("selected"));
-    decoded.update({ ...shown, objects, selected: isThere ? decoded.get("selected") : -1 });
-    sliders.update({ z, readings: data.axes.map(axis => readingOf(axis, objects)) });
+    const { canvas } = shown, { background } = canvas;
+    decoded.update({ ...shown, background, objects, selected: isThere ? decoded.get("selected") : -1 });
+    sliders.update({ z, readings: data.axes.map(axis => readingOf(axis, objects, canvas)) });
     part("edits").textContent = edits.slice(-1).join();
     part("python").value = [`z = torch.tensor([[${start.map(shortest).join(", ")}]])`, ...edits].join("\n");
   }
@@ -109,7 +114,8 @@ export function showPage(data) {
   }
 
   function appendStart({ number, z, cells }) { // a grid to start from
-    const grid = cells.match(/.{16}/g).map(row => [...row].map(Number)), name = `${data.kind} #${number}`;
+    const grid = cells.match(/.{16}/g).map(row => [...row].map(color => parseInt(color, 16)));
+    const name = `${data.kind} #${number}`;
     const button = append(part("starts"), "button", { title: name, onclick: () => {
       original.update({ grid, caption: `original: ${name}` });
       goAndRemember(stateOf(z));

@@ -40,6 +40,7 @@ function showRow(row, value, reading) { // a value outside the slider's range wi
   Object.assign(row.input, { min: low, max: high, value });
   row.number.textContent = value.toFixed(2);
   row.text.textContent = reading.text || "";
+  if (row.head) row.head.textContent = ` ${reading.text || ""}`;
   row.input.setAttribute("aria-valuetext", `${value.toFixed(2)} ${reading.text || ""}`);
   row.band.hidden = !reading.band;
   if (reading.band) {
@@ -54,10 +55,14 @@ export function renderSliders({ model, el }) {
   const rows = model.get("rows").map(row => makeRow(model, row));
   el.classList.add("arc-view", "arc-sliders");
   el.addEventListener("keydown", event => event.stopPropagation()); // a notebook would take the arrows for itself
-  let group = "";
+  let group = "", part = el, n = 0;
   for (const row of rows) {
-    if (row.group !== group) append(el, "div", { className: "arc-group", textContent: group = row.group });
-    el.append(row.label);
+    if (row.group !== group) { // objects beyond the third are folded
+      part = append(el, "details", { open: n++ < 4 });
+      append(part, "summary", { className: "arc-group", textContent: group = row.group });
+    }
+    if (row.name === "look") row.head = append(part.firstChild, "span", { className: "arc-reading" });
+    part.append(row.label);
   }
 
   function show() {
