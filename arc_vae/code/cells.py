@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STEP', 'SHAPE_SPAN', 'MAX_COLOR_STEP', 'COLOR_STEP_FACTOR', 'MAX_DEPTH', 'NOISE', 'PLACES', 'uniform_kl',
-           'color_step', 'missing_moments', 'width_of', 'CellPosterior', 'cut_cells', 'may_look', 'find_cell',
-           'arrange']
+           'color_step', 'missing_moments', 'width_of', 'CellPosterior', 'cut_cells', 'may_look', 'repeated',
+           'find_cell', 'arrange']
 
 # %% ../../nbs/code/01_cells.ipynb #imports
 import math
@@ -13,6 +13,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch._higher_order_ops.scan import scan
 
 from ..model import Gaussian
 
@@ -134,6 +135,22 @@ def may_look(
     "Whether one may ask what a tensor holds: a GPU would have to be waited for, and an exported graph cannot."
     return not (x.is_cuda or torch.compiler.is_exporting())
 
+# %% ../../nbs/code/01_cells.ipynb #repeated
+def repeated(
+    step,          # Tensor -> tensor of the same form
+    state:Tensor,
+    n:int,         # Times at most
+    is_done=None,  # Tensor -> whether more steps change nothing
+)->Tensor:
+    "The state after some steps; in an exported graph they are a loop, which is many times as fast to export."
+    if torch.compiler.is_exporting():
+        def once(state, _): return step(state), state.new_zeros(1)
+        return scan(once, state, torch.zeros(n, 1))[0]
+    for _ in range(n):
+        if is_done and may_look(state) and is_done(state): break
+        state = step(state)
+    return state
+
 # %% ../../nbs/code/01_cells.ipynb #find-cell
 def find_cell(
     x:Tensor,      # Points of the unit square, float64 (n, objects, 2)
@@ -149,14 +166,12 @@ def find_cell(
     # The trees stand one behind the other
     first = inner*tree
     axis, cut, child = axis.flatten(), cut.flatten(), child.flatten()
-    for _ in range(MAX_DEPTH):
-        is_inner = node >= root
-        if may_look(x) and not is_inner.any(): break
+    def descend(node):
         i = first + (node - root).clamp(min=0)
         value = torch.where(axis[i] == 0, x[..., 0], x[..., 1])
         is_above = value >= cut[i]
-        node = torch.where(is_inner, child[2*i + is_above], node)
-    return node
+        return torch.where(node >= root, child[2*i + is_above], node)
+    return repeated(descend, node, MAX_DEPTH, lambda node: (node < root).all())
 
 # %% ../../nbs/code/01_cells.ipynb #arrangement
 NOISE = .02               # Standard deviation of the noise that neighbors are arranged for

@@ -13,7 +13,7 @@ from torch._higher_order_ops.scan import scan
 
 from ..data import GRID, N_COLORS
 from .codebook import N_CELLS, argmin_cost, distortions, parity_of
-from .cells import may_look
+from .cells import may_look, repeated
 from .labels import Labels, ObjectCode
 
 # %% ../../nbs/code/03_dense.ipynb #groups-on-gpu
@@ -70,8 +70,7 @@ def groups_of(
     number = torch.arange(1., N_CELLS + 1, device=x.device)
     plane = (x[:, None] == color[:, None, None]).float()
     label = plane*number.view(GRID, GRID)
-    for _ in range(ROUNDS):
-        label = F.max_pool2d(label, 3, 1, 1)*plane
+    label = repeated(lambda label: F.max_pool2d(label, 3, 1, 1)*plane, label, ROUNDS)
     return label.amax(1).flatten(1).long()
 
 # %% ../../nbs/code/03_dense.ipynb #largest-groups
