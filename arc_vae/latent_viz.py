@@ -22,6 +22,7 @@ from .infra.runs import RunError, read_arrays, read_evaluation, read_run
 from .data import COLOR_NAMES, N_COLORS, PALETTE, rng
 from .corpus.objects import count_objects
 from .code.codebook import QUARTER
+from .code.labels import SHARED
 from .code.operators import move, recolor, turn
 from .code.edits import drop
 from .code.network import load
@@ -184,11 +185,13 @@ def traversal_rows(
     mu,          # Posterior means of the test grids, (N, D)
     steps:int,   # Grids in a row
 )->list:         # (dimension, words at the side, values), one for each row
-    "What to show of each number: in the order of the axes, or those of the largest KL first where there are none."
+    "What to show of numbers: of three objects and the grid, or all, those of the largest KL first, without axes."
     by_kl = dimensions(mu, metrics["test"]["kl_per_dim"])
     if not vae.axes:
         return [(d, f"z{d}, KL {kl:.1f} nats", np.linspace(low, high, steps)) for d, kl, low, high in by_kl]
-    return [(d, f"{what}\nz{d}, KL {kl:.1f} nats", values) for d, kl, low, high in sorted(by_kl)
+    # The fourth and smaller objects have their numbers like the third
+    shown = [row for row in sorted(by_kl) if (vae.axes[row[0]].object or 0) < SHARED]
+    return [(d, f"{what}\nz{d}, KL {kl:.1f} nats", values) for d, kl, low, high in shown
             for what, values in traverse_values(vae.axes[d], z[d], low, high, steps).items()]
 
 # %% ../nbs/04_latent_viz.ipynb #figure-traversals

@@ -148,7 +148,8 @@ def figure_kl(run_dir):
     ax = fig.subplots()
     ax.bar(range(len(kl)), kl[order])
     ax.axhline(ACTIVE_KL, color="tab:red", lw=1.2, label=f"active above {ACTIVE_KL:g}")
-    ax.set_xticks(range(len(kl)), [f"z{i}" for i in order])
+    many = dict(rotation=90, fontsize=min(8, 300/len(kl))) if len(kl) > 12 else {}
+    ax.set_xticks(range(len(kl)), [f"z{i}" for i in order], **many)
     ax.set(yscale="log", ylim=(.01, max(1, 2*kl.max())), ylabel="nats a grid, log scale")
     ax.legend(fontsize=7)
     return fig
