@@ -8,6 +8,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import arc_vae
 from arc_vae.infra.logging import quiet
 from arc_vae.corpus.generator import make_grids
+from arc_vae.data import OUTSIDE, as_grids
 from arc_vae.infra.checkpoint import CheckpointError, save_checkpoint
 from arc_vae.code.network import make_vae
 from arc_vae.infra.runs import ConfigError
@@ -44,6 +45,16 @@ def test_what_comes_back_has_the_form_that_went_in(path, name):
     if X.ndim == 2: cells.reshape(300, 256)[:, :X.shape[1]] = X
     else: cells[:, :X.shape[1], :X.shape[2]] = inside
     assert np.array_equal(z, arc_vae.load(path).encode(cells).numpy())
+
+
+def test_small_grids_keep_their_size_where_the_code_has_one(path):
+    vae, X = make_vae("objects_canvas", 12), GRIDS[:, :5, :9]
+    with quiet(): vae.fit(as_grids(X, OUTSIDE))
+    encoder = arc_vae.GridEncoder(vae.eval()).fit(X)
+    z = encoder.transform(X)
+    assert np.array_equal(encoder.inverse_transform(z), vae.decode(z)[:, :5, :9])
+    assert {grid.shape for grid in vae.decode(z, crop=True)} == {(5, 9)}
+    assert list(encoder.get_feature_names_out()[-3:]) == ["grid_height", "grid_width", "grid_background"]
 
 
 def test_numbers_have_names(path):

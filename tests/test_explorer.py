@@ -13,7 +13,10 @@ from conftest import ROOT
 
 from arc_vae.apps import explorer as ex
 from arc_vae.apps.edits import state_of
+from arc_vae.apps.export import _examples
 from arc_vae.code.network import make_vae
+from arc_vae.data import OUTSIDE
+from arc_vae.infra.logging import quiet
 from arc_vae.infra.runs import read_evaluation
 
 
@@ -234,6 +237,31 @@ def test_the_script_comes_to_the_same_grid(explorer):
     exec(explorer.python.value, names)
     assert torch.equal(names["z"][0], explorer.z)
     assert names["grid"].tolist() == explorer.decoded.grid
+
+
+def test_a_canvas_has_sliders_and_edits_keep_to_it():
+    vae, grids = make_vae("objects_canvas", 18), _examples(OUTSIDE, 200)
+    with quiet(): vae.fit(grids)
+    explorer = ex.Explorer(vae.eval(), ex.atlas_of_model(vae, 60))
+    sizes = explorer.sliders.rows[:3]
+    assert [row["title"].split(", ")[1] for row in sizes] == ["grid: height", "grid: width", "grid: background"]
+    exact = [i for i in range(60) if explorer.atlas.attributes["wrong cells"][i] == 0][:20]
+    assert len(exact) > 10
+    for i in exact:
+        explorer.go_to_grid(i)
+        for name in ("turn", "mirror", "→"): explorer.operators[name].click()
+        assert explorer.decoded.grid == explorer.original.grid
+        explorer.clear_board()
+        outside = [[color == OUTSIDE for color in row] for row in explorer.decoded.grid]
+        assert [[color == OUTSIDE for color in row] for row in explorer.board.grid] == outside
+        slots = [each["slot"] for each in explorer.decoded.objects]
+        if slots: act(explorer, "drop", object=slots[0])
+        assert [each["slot"] for each in explorer.decoded.objects] == slots[1:]
+    for n in (1, 7, 16):
+        turn(explorer, sizes[0]["index"], vae.axes[-3].step*(n - 8.5))
+        check_truthful(explorer)
+        assert explorer.sliders.readings[-3]["text"] == f"{n} row{'s'*(n > 1)}"
+        assert sum(row[0] < OUTSIDE for row in explorer.decoded.grid) == n
 
 
 def test_a_network_without_axes_has_plain_sliders():

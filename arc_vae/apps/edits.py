@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..data import GRID, as_grids
-from ..corpus.objects import Objects, canvas_of, describe_objects, find_objects, on_black, paint
+from ..corpus.objects import Objects, describe_objects, find_objects, paint
 from ..code.cells import missing_moments
 from ..code.codebook import ORIENTATIONS
 from ..code.operators import TURNS, move, recolor, turn, union
@@ -60,17 +60,12 @@ def state_of(
     z,               # D numbers
     grid=None,       # The grid whose code it is, (16, 16)
     name:str="",     # What that grid is called
-    pad:int=0,       # Of the model; OUTSIDE where its code has a canvas
+    vae=None,        # The model; None for one without a canvas
 )->LatentState:
     "A state without edits."
-    cells = None if grid is None else _objects(as_grids(grid, pad), pad)
+    cells = None
+    if grid is not None: cells = vae.objects_of(grid) if vae and vae.pad else find_objects(as_grids(grid), GRID*GRID)
     return LatentState(tuple(torch.as_tensor(z, dtype=torch.float32).tolist()), name, cells=cells)
-
-def _objects(x, pad):
-    "All objects of a grid, on its canvas where it has one."
-    if not pad: return find_objects(x, GRID*GRID)
-    canvas = canvas_of(x)
-    return find_objects(on_black(x, canvas), GRID*GRID).on_canvas(canvas)
 
 # %% ../../nbs/apps/04_edits.ipynb #edit-cells
 def edit_cells(

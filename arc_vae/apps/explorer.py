@@ -260,13 +260,13 @@ class Explorer:
     def random_grid(self): self.go_to_grid(int(torch.randint(len(self.atlas), (1,), generator=self.random)))
 
     def _state_of_grid(self, i):
-        return state_of(self.atlas.mu[i], self.atlas.x[i], self.atlas.name(i), self.vae.pad)
+        return state_of(self.atlas.mu[i], self.atlas.x[i], self.atlas.name(i), self.vae)
 
     def go_to_grid(self, i:int): self.move(self._state_of_grid(i))
 
     def encode_board(self):
         drawing = np.array(self.board.grid, np.uint8)
-        self.move(state_of(self.vae.encode(drawing)[0], drawing, "the drawing", self.vae.pad))
+        self.move(state_of(self.vae.encode(drawing)[0], drawing, "the drawing", self.vae))
 
     def clear_board(self):
         "Only the canvas of the decoded grid is left."
