@@ -94,7 +94,7 @@ LEARNED = (
 _NEAREST = "test.baselines.nearest_training_grid"
 QUESTIONS = {  # question -> templates of its answer
     "What is this?": [
-        "A network that turns a grid of 16×16 cells and ten colors into {model.latent_dim} numbers, and "
+        "A network that turns a grid of at most 16×16 cells and ten colors into {model.latent_dim} numbers, and "
         "{model.latent_dim} numbers into a grid, so that what is done to grids can be done to numbers."],
     "What is good?": [
         "Of {test.n_grids} test grids {test.pixel_accuracy} of all cells and {test.foreground_accuracy} of the colored "
