@@ -24,11 +24,8 @@ N_COLORS = 10  # Colors 0-9; 0 is the background
 OUTSIDE = 10   # Of cells beyond the last row or column of a smaller grid, where its size counts
 SPLITS = ("train", "val", "test")
 COLOR_NAMES = "black blue red green yellow gray magenta orange sky maroon".split()
-PALETTE = np.array([  # RGB of colors 0-9, and white outside
-    [0, 0, 0], [0, 116, 217], [255, 65, 54], [46, 204, 64], [255, 220, 0],
-    [170, 170, 170], [240, 18, 190], [255, 133, 27], [127, 219, 255], [135, 12, 37],
-    [255, 255, 255],
-], np.uint8)
+_HEX = "000000 0074d9 ff4136 2ecc40 ffdc00 aaaaaa f012be ff851b 7fdbff 870c25 ffffff"  # Colors 0-9, and white outside
+PALETTE = np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(-1, 3)  # RGB
 
 # %% ../nbs/00_data.ipynb #render-grids
 def render_grids(

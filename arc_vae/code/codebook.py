@@ -18,15 +18,9 @@ from ..corpus.objects import Objects
 
 # %% ../../nbs/code/00_codebook.ipynb #orientation-product
 N_CELLS = GRID*GRID
-ORIENTATIONS = torch.tensor([
-    [[1, 0], [0, 1]],
-    [[1, 0], [0, -1]],
-    [[-1, 0], [0, 1]],
-    [[-1, 0], [0, -1]],
-    [[0, 1], [1, 0]],
-    [[0, 1], [-1, 0]],
-    [[0, -1], [1, 0]],
-    [[0, -1], [-1, 0]]])
+_SIGN = torch.tensor([1, -1])
+_STRAIGHT = torch.cartesian_prod(_SIGN, _SIGN).diag_embed()
+ORIENTATIONS = torch.cat([_STRAIGHT, _STRAIGHT.flip(2)])  # the last four exchange rows and columns
 MIRROR, FLIP, QUARTER = 1, 2, 5  # Left and right exchanged, up and down exchanged, a quarter turn counterclockwise
 
 def orientation_product() -> Tensor:  # int64 (8, 8); [g, o]: o followed by g
@@ -65,7 +59,7 @@ def frames_of(
 # %% ../../nbs/code/00_codebook.ipynb #turn-sources
 def turn_sources() -> tuple:  # int64 (4, 8, 256), where 256 is no cell, and int64 (4, 8)
     "For each parity and orientation: the cell that each cell of the turned frame shows, and the turned frame's parity."
-    even = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    even = torch.cartesian_prod(torch.arange(2), torch.arange(2))
     cell = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)) - GRID//2
     source = torch.full((4, 8, N_CELLS), N_CELLS)
     turned = torch.zeros(4, 8, dtype=torch.long)

@@ -9,6 +9,7 @@ __all__ = ['KINDS', 'FACTORS', 'KIND_SHARES', 'MIN_SIZE', 'MAX_SIZE', 'MAX_OBJEC
            'place_shapes', 'draw_block', 'make_grids', 'count_drawn', 'fresh_grids', 'make_corpus']
 
 # %% ../../nbs/corpus/00_generator.ipynb #imports
+from itertools import product
 from pathlib import Path
 from typing import Callable
 
@@ -23,7 +24,7 @@ FACTORS = ("kind", "color", "size", "top", "left", "height", "width")
 KIND_SHARES = (0.4, 0.2, 0.2, 0.2)
 MIN_SIZE, MAX_SIZE, MAX_OBJECTS, MAX_ATTEMPTS = 2, 15, 4, 50
 OUTSIDE = 100  # an offset that leaves the grid from every anchor, and with the anchor added still fits an int8
-NEIGHBORS = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)])
+NEIGHBORS = np.array([step for step in product((-1, 0, 1), repeat=2) if any(step)])
 
 # %% ../../nbs/corpus/00_generator.ipynb #padded-cells
 def padded_cells(picture:np.ndarray)->np.ndarray:
@@ -81,8 +82,9 @@ def draw_rectangles(
     return RECTANGLE_CELLS[sides, turned]
 
 # %% ../../nbs/corpus/00_generator.ipynb #draw-lines
-LINE_STEPS = np.array([(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)], np.int8)
-LINE_SHARES = (0.15, 0.15, 0.15, 0.15, 0.1, 0.1, 0.1, 0.1)
+_WAYS = np.array([(0, 1), (1, 0), (1, 1), (1, -1)], np.int8)
+LINE_STEPS = np.stack([_WAYS, -_WAYS], 1).reshape(-1, 2)
+LINE_SHARES = (.15,)*4 + (.1,)*4  # straight, diagonal
 
 def draw_lines(
     n:int,                   # How many

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import GRID, N_COLORS, OUTSIDE
+from .generator import NEIGHBORS
 
 # %% ../../nbs/corpus/01_objects.ipynb #neighbors
 def _gather(values, at):
@@ -22,7 +23,7 @@ def _gather(values, at):
     return values.index_select(0, at.flatten()).view(at.shape)
 
 _WIDE = GRID + 2  # a border of one cell, so that neighbors need no bounds check
-_OFFSETS = torch.tensor([-_WIDE - 1, -_WIDE, -_WIDE + 1, -1, 1, _WIDE - 1, _WIDE, _WIDE + 1])  # the eight neighbors
+_OFFSETS = torch.from_numpy(NEIGHBORS @ (_WIDE, 1))
 
 def _neighbors(x, grid, row, column):
     "For every colored cell the numbers of its eight neighbors, its own where the color is another; int64 (8, cells)."

@@ -9,7 +9,7 @@ __all__ = ['OPERATORS', 'N_MEASURED', 'on_canvas', 'Translation', 'Recoloring', 
 
 # %% ../../nbs/metrics/06_operators.ipynb #imports
 from functools import partial, wraps
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,13 +38,10 @@ def on_canvas(
     return changed
 
 # %% ../../nbs/metrics/06_operators.ipynb #translation
-class Translation:
+class Translation(NamedTuple):
     "Move everything by some cells."
-    def __init__(self,
-        down:int=0,   # Cells
-        right:int=0,  # Cells
-    ):
-        self.down, self.right = down, right
+    down:int = 0   # Cells
+    right:int = 0  # Cells
 
     @on_canvas
     def on_grids(self, x):
@@ -60,12 +57,9 @@ class Translation:
         return ~leaves.flatten(1).any(1)
 
 # %% ../../nbs/metrics/06_operators.ipynb #recoloring
-class Recoloring:
+class Recoloring(NamedTuple):
     "Add to the color of every object."
-    def __init__(self,
-        by:int,   # How many colors further
-    ):
-        self.by = by
+    by:int  # How many colors further
 
     @on_canvas
     def on_grids(self, x):
@@ -76,12 +70,9 @@ class Recoloring:
         return black.flatten(1).amax(1) + self.by*times < 10
 
 # %% ../../nbs/metrics/06_operators.ipynb #rotation
-class Rotation:
+class Rotation(NamedTuple):
     "Mirror or turn whole grids; the network may do it with codes by `turn`."
-    def __init__(self,
-        orientation:int,   # MIRROR or QUARTER
-    ):
-        self.orientation = orientation
+    orientation:int  # MIRROR or QUARTER
 
     def on_grids(self, x):
         turned = x.flip(2) if self.orientation == MIRROR else x.rot90(1, (1, 2))
@@ -90,12 +81,9 @@ class Rotation:
     def fits(self, x, times=1): return torch.ones(len(x), dtype=torch.bool)
 
 # %% ../../nbs/metrics/06_operators.ipynb #oflargest
-class OfLargest:
+class OfLargest(NamedTuple):
     "Do something to the largest object only; grids in which two are equally large do not count."
-    def __init__(self,
-        operator,   # A Translation or Recoloring
-    ):
-        self.operator = operator
+    operator:NamedTuple  # A Translation or Recoloring
 
     def parts(self, x):
         "The largest object alone, all the others, on black, and whether it is larger than each of them."
@@ -145,7 +133,8 @@ def fit_map(
     rounds:int=30,   # Of reweighting; 1 is least squares
 )->Tensor:           # (D + 1, D): a linear map and a constant
     "The linear map of least absolute deviations."
-    a, b = torch.cat([before, torch.ones(len(before), 1)], 1).double(), after.double()
+    b = after.double()
+    a = F.pad(before.double(), (0, 1), value=1.)
     weight = torch.ones_like(b)
     for _ in range(rounds):
         root = weight.sqrt().T[:, :, None]  # a problem of its own for each number
@@ -239,8 +228,9 @@ def noise_metrics(
     x, mu, pred = x[:N_MEASURED], mu[:N_MEASURED], pred[:N_MEASURED]
     _, x = comparable(x, x)
     noise = torch.randn(mu.shape, generator=rng("perturb", seed))
-    cells = {f"{scale:g}": vae.decode(mu + scale*noise).cpu() != pred for scale in scales} | dict(colored_cells=x > 0)
-    return {name: marked.flatten(1).sum(1).double().mean().item() for name, marked in cells.items()}
+    def count(marked): return marked.sum().item()/len(x)
+    changed = {f"{scale:g}": count(vae.decode(mu + scale*noise).cpu() != pred) for scale in scales}
+    return changed | dict(colored_cells=count(x > 0))
 
 # %% ../../nbs/metrics/06_operators.ipynb #enlarged
 def enlarged(
@@ -272,9 +262,15 @@ def compose_randomly(
         move = Translation(*torch.randint(-4, 5, (2,), generator=draw).tolist())
         color = torch.cat([torch.zeros(1, dtype=torch.long), torch.randperm(9, generator=draw) + 1])
         other = x[torch.randperm(len(x), generator=draw)]
+        fits = move.fits(x)[:, None, None]
         done = torch.stack([
-            torch.where(move.fits(x)[:, None, None], move.on_grids(x), x), x.flip(2), x.rot90(1, (1, 2)),
-            color[x.long()].to(x.dtype), enlarged(x), repeated(x), torch.where(x > 0, x, other)])
+            torch.where(fits, move.on_grids(x), x),
+            x.flip(2),
+            x.rot90(1, (1, 2)),
+            color[x.long()].to(x.dtype),
+            enlarged(x),
+            repeated(x),
+            torch.where(x > 0, x, other)])
         changed = (done != x).flatten(2).any(2)  # what fits, and does something
         which = (torch.rand(changed.shape, generator=draw)*changed).argmax(0)
         x = done[which, torch.arange(len(x))]
