@@ -128,7 +128,9 @@ def train_epoch(
     for each in train_steps(vae, opt, grids, epoch, cfg, update):
         sums.append(each)
         done = len(sums)
-        if done%CHECK_STEPS == 0: check_finite(torch.stack(sums[-CHECK_STEPS:]), epoch, done - CHECK_STEPS)
+        if done%CHECK_STEPS == 0:
+            latest = torch.stack(sums[-CHECK_STEPS:])
+            check_finite(latest, epoch, done - CHECK_STEPS)
         progress(done, steps)
         if signals: raise Interrupted(signals[0], epoch, done)
     sums = torch.stack(sums).cpu()
@@ -148,7 +150,8 @@ def validate(
     d, r = (outputs[name].double().mean().item() for name in ("distortion", "rate"))
     kl_per_dim = outputs["kl"].double().mean(0).tolist()
     shares = accuracies(count_correct(outputs["pred"], grids.cpu()))
-    return dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + beta_at(cfg.epochs, cfg)*r,
+    final_beta = beta_at(cfg.epochs, cfg)
+    return dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + final_beta*r,
                 kl_per_dim=kl_per_dim, **{name: shares[name] for name in _VALIDATED})
 
 # %% ../nbs/02_train.ipynb #track-start

@@ -156,8 +156,10 @@ def subprocess_env(
     **more:str,  # Further variables
 )->dict:         # For subprocess
     "This process's environment, with the package's own folder first on PYTHONPATH."
-    folders = [str(Path(arc_vae.__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), **more}
+    own = str(Path(arc_vae.__file__).resolve().parent.parent)
+    others = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([own, others]) if others else own
+    return {**os.environ, "PYTHONPATH": path, **more}
 
 # %% ../../nbs/infra/00_files.ipynb #callers-level
 def callers_level()->int:  # For warnings.warn

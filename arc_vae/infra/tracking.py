@@ -112,7 +112,8 @@ class SafeRun:
         job:str="train",      # What it is for: train, evaluate, sample
         run_id:str|None=None, # A W&B run to continue: the `id` of an earlier tracker
     ):
-        self.run_dir, self.config, self.mode, self.job, self.id = Path(run_dir).resolve(), config, mode, job, run_id
+        self.run_dir = Path(run_dir).resolve()
+        self.config, self.mode, self.job, self.id = config, mode, job, run_id
         self.wandb = self.run = None
         self._exit_code, self._on_exit, self._with_axis = 1, ExitStack(), {"epoch", "step"}
 

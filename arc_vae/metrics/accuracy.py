@@ -99,8 +99,11 @@ def accuracies_of_sums(
     "Accuracy over all cells, colored cells, colors, objects and whole grids, with the all-background score."
     sums = {name: count.double() for name, count in sums.items()}
     cells, hits = sums["cells"], sums["hits"]
-    pixel, black = hits.sum(-1)/cells.sum(-1), cells[..., 0]/cells.sum(-1)
-    foreground, per_color = hits[..., 1:].sum(-1), hits/cells
+    n_cells = cells.sum(-1)
+    pixel = hits.sum(-1)/n_cells
+    black = cells[..., 0]/n_cells
+    foreground = hits[..., 1:].sum(-1)
+    per_color = hits/cells
     objects = dict(object_recall=sums["objects_right"]/sums["objects"]) if "objects" in sums else {}
     return dict(
         pixel_accuracy=pixel,
@@ -209,7 +212,8 @@ def _colored_cells(x):
     from scipy.sparse import csr_matrix
     grid, row, column = x.nonzero().T.numpy()
     feature = (row*GRID + column)*_N_VALUES + x[grid, row, column].numpy()
-    return csr_matrix((np.ones(len(grid), np.float32), (grid, feature)), shape=(len(x), GRID*GRID*_N_VALUES))
+    ones = np.ones(len(grid), np.float32)
+    return csr_matrix((ones, (grid, feature)), shape=(len(x), GRID*GRID*_N_VALUES))
 
 def nearest_grids(
     train:Tensor,    # uint8 (N, 16, 16)

@@ -54,8 +54,9 @@ def probe(
     The score is accuracy, or R², at most 1 and below 0 where the mean would be better. None, None where there are too
     few grids, a single value, or classes that are not the same in both."""
     known, wanted = set(train[1]), set(test[1])
-    enough = min(len(train[1]), len(test[1])) >= MIN_SAMPLES and min(len(known), len(wanted)) > 1
-    if not enough or classes and known != wanted: return None, None
+    n = min(len(train[1]), len(test[1]))
+    n_values = min(len(known), len(wanted))
+    if n < MIN_SAMPLES or n_values < 2 or classes and known != wanted: return None, None
     probes = {name: model.fit(*train) for name, model in make_probes(classes).items()}
     scores = {name: float(model.score(*test)) for name, model in probes.items()}
     baseline = scores.pop("baseline", 0.)
@@ -83,7 +84,8 @@ def importance(
         shuffled[..., d] = mu[orders, d]
         guesses = model.predict(shuffled.reshape(-1, mu.shape[1])).reshape(repeats, -1)
         more = loss(guesses).mean(0) - before
-        lost.append(more.mean() if more.mean() > 3*more.std()/len(y)**.5 else 0.)
+        by_chance = 3*more.std()/len(y)**.5
+        lost.append(more.mean() if more.mean() > by_chance else 0.)
     return np.array(lost)
 
 # %% ../../nbs/metrics/03_disentanglement.ipynb #concentration

@@ -100,7 +100,7 @@ def text_table(
     if not rows: return ""
     align = ["left" if i in left else "right" for i in range(len(rows[0]))]
     # long labels and headings break between words, so that a table of nine columns fits into a terminal
-    widest = [max([10, *(len(row[i]) for row in rows[1:])]) for i in range(len(rows[0]))]
+    widest = [max([10, *map(len, column[1:])]) for column in zip(*rows)]
     for i in left: widest[i] = 56 if i else 21
     whole = dict(break_long_words=False, break_on_hyphens=False)  # names of runs
     rows = [[textwrap.fill(cell, width, **whole) for cell, width in zip(row, widest)] for row in rows]

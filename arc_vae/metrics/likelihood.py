@@ -61,8 +61,9 @@ def iwae_bound(
             noise = torch.randn(mu.shape, generator=generator).to(mu.device)
             z = vae.family.draw(mu, logvar, noise)
             log_posterior = vae.family.log_density(z.double(), mu.double(), logvar.double())
-            log_prior_over_posterior = (-z.double().square()/2 - math.log(2*math.pi)/2 - log_posterior).sum(1)
-            log_weight = log_prior_over_posterior - distortion(vae.logits(z), part).double()
+            log_prior = -z.double().square()/2 - math.log(2*math.pi)/2
+            log_ratio = (log_prior - log_posterior).sum(1)
+            log_weight = log_ratio - distortion(vae.logits(z), part).double()
             total = torch.logaddexp(total, log_weight)
         bounds.append((total - math.log(k)).cpu())
     return torch.cat(bounds)
@@ -113,9 +114,11 @@ def aggregate_kl(
     (Hoffman & Johnson 2016)."""
     mu, logvar = mu.double(), logvar.double()
     pick = torch.randint(len(mu), (min(samples, len(mu)),), generator=generator)
-    z = family.draw(mu[pick], logvar[pick], torch.randn(len(pick), mu.shape[1], generator=generator).double())
+    noise = torch.randn(len(pick), mu.shape[1], generator=generator).double()
+    z = family.draw(mu[pick], logvar[pick], noise)
+    def log_sum(z): return family.log_density(z[:, None], mu, logvar).sum(2).logsumexp(1)
     # A few samples at a time, for each is compared with every posterior
-    log_q = torch.cat([family.log_density(some[:, None], mu, logvar).sum(2).logsumexp(1) for some in z.split(20)])
+    log_q = torch.cat([log_sum(some) for some in z.split(20)])
     log_p = -(z.square() + math.log(2*math.pi)).sum(1)/2
     return (log_q - math.log(len(mu)) - log_p).mean().item()
 
@@ -134,7 +137,9 @@ def latent_usage(
     generator, family = rng("usage", seed), vae.family.to("cpu")
     z = family.draw(mu, logvar, torch.randn(mu.shape, generator=generator))[:samples]
     kl = aggregate_kl(family, mu, logvar, generator, samples)
-    mu, logvar, x = mu.double(), logvar.double(), x[:samples].to(vae.device)
+    mu = mu.double()
+    logvar = logvar.double()
+    x = x[:samples].to(vae.device)
     def cost(z): return distortion(vae.logits(z.to(vae.device)), x).double().mean().item()
     return dict(
         aggregate_mean=mu.mean(0).tolist(),

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..data import GRID, N_COLORS, OUTSIDE, SYMMETRIES, to_corner
 from ..corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
-from ..corpus.objects import canvas_of, exchange_background
-from ..corpus.objects import connected_components, describe_components
+from ..corpus.objects import canvas_of, connected_components, count_objects, describe_components
+from ..corpus.objects import exchange_background
 from .accuracy import comparable
 
 # %% ../../nbs/metrics/05_novelty.ipynb #orbit-hash
@@ -70,7 +70,8 @@ def grid_statistics(
     "How full, how colorful, how broken up and how alike grids are, and the share that keeps the rules of the corpus."
     grids = torch.as_tensor(np.asarray(grids, np.uint8))
     _, x = comparable(grids, grids)
-    colored, n_components = (x > 0).sum().item(), len(describe_components(x, *connected_components(x))[0])
+    colored = (x > 0).sum().item()
+    n_components = count_objects(x).sum().item()
     colors = torch.stack([(x == color).flatten(1).any(1) for color in range(1, N_COLORS)]).sum(0)
     return dict(
         n=len(x),

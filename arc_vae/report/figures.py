@@ -80,10 +80,12 @@ def draw_grids(
     image = render_grids(rows.reshape(-1, 16, 16), n, CELL, GAP)
     ax.imshow(image, interpolation="nearest")
     if outline is not None:
-        mask = render_grids(np.asarray(outline).reshape(-1, 16, 16), n, CELL, GAP, ground=0).any(-1)
+        outlined = np.asarray(outline).reshape(-1, 16, 16)
+        mask = render_grids(outlined, n, CELL, GAP, ground=0).any(-1)
         if mask.any(): ax.contour(mask, [.5], colors="white", linewidths=1.1)
     ax.set_xlim(-.5, (room or n)*PITCH + GAP - .5)
-    ax.set_xticks(GAP + 8*CELL + PITCH*np.arange(len(labels)), labels, fontsize=7)
+    middle = GAP + 8*CELL
+    ax.set_xticks(middle + PITCH*np.arange(len(labels)), labels, fontsize=7)
     ax.set_yticks([])
     ax.tick_params(length=0, pad=1)
     ax.set_ylabel(side, rotation=0, ha="right", va="center", fontsize=8)
@@ -132,8 +134,9 @@ def figure_by_factor(run_dir):
     ax = fig.subplots()
     parts = groups["objects"]
     names = [f"{name}\n(n={part['n']:,})" for name, part in parts.items()]
-    keys = dict(foreground_accuracy="foreground_accuracy", exact_match="exact")
-    series = {label_of(name).name: [part[key] or 0 for part in parts.values()] for name, key in keys.items()}
+    series = {}
+    for name, key in dict(foreground_accuracy="foreground_accuracy", exact_match="exact").items():
+        series[label_of(name).name] = [part[key] or 0 for part in parts.values()]
     draw_bars(ax, names, series, "{:.0%}")
     ax.set(xlabel="objects in the grid", ylim=(0, 1.25))
     return fig
@@ -164,7 +167,8 @@ def figure_meaning(run_dir):
     probes, dci = meaning["probes"], meaning["dci"]
     names = [f"{name}\n{probe['kind_of_score']}" for name, probe in probes.items()]
     labels = dict(boosted="trees", linear="linear", trivial="same answer")
-    series = {label: [max(0, probe[key]) for probe in probes.values()] for key, label in labels.items()}
+    series = {}
+    for key, label in labels.items(): series[label] = [max(0, probe[key]) for probe in probes.values()]
     draw_bars(left, names, series, "{:.2f}")
     left.set(ylim=(0, 1.2))
     left.set_title("read off the ten numbers, on held-out grids", fontsize=8)
@@ -172,7 +176,8 @@ def figure_meaning(run_dir):
     share = importance/np.maximum(importance.sum(1, keepdims=True), 1e-9)
     image = right.imshow(share, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     fig.colorbar(image, ax=right, label="share of the importance")
-    right.set_xticks(range(share.shape[1]), [f"z{i}" for i in range(share.shape[1])], fontsize=7)
+    numbers = range(share.shape[1])
+    right.set_xticks(numbers, [f"z{i}" for i in numbers], fontsize=7)
     right.set_yticks(range(len(share)), dci["factors"], fontsize=8)
     keys = ("disentanglement", "completeness", "informativeness")
     scores = ", ".join(f"{key} {dci[key]:.2f}" for key in keys)
@@ -198,7 +203,8 @@ def figure_failures(run_dir, n=6):
     x, pred = arrays["x"], arrays["pred"]
     errors = object_errors(x, pred)
     counts = errors.counts()
-    occurring = sorted((error for error in ERROR_TYPES[1:] if counts[error]), key=lambda error: -counts[error])
+    occurring = [error for error in ERROR_TYPES[1:] if counts[error]]
+    occurring.sort(key=lambda error: -counts[error])
     fig = new_figure(1.3 + 1.05*n, .5 + 2.35*len(occurring))
     axes = fig.subplots(len(occurring), 1, squeeze=False)[:, 0] if occurring else ()
     for ax, error in zip(axes, occurring):

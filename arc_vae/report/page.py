@@ -90,7 +90,8 @@ def example_pictures(
         pair = render_grids(np.stack([x[i], pred[i]]), cols=1, scale=6, gap=4, ground=128)
         png = io.BytesIO()
         Image.fromarray(pair).quantize(16, dither=Image.Dither.NONE).save(png, "PNG", optimize=True)
-        pictures.append((_data_uri(png.getvalue()), int(i), int((x[i] != pred[i]).sum())))
+        n_wrong = int((x[i] != pred[i]).sum())
+        pictures.append((_data_uri(png.getvalue()), int(i), n_wrong))
     return pictures
 
 def _figures(run_dir, captions):
@@ -100,7 +101,9 @@ def _figures(run_dir, captions):
     for name, caption in captions.items():
         path = run_dir/"figures"/f"{name}.png"
         if not path.exists(): continue
-        with Image.open(path) as image: width = round(110*image.width/image.info.get("dpi", (110,))[0])
+        with Image.open(path) as image:
+            dpi = image.info.get("dpi", (110,))[0]
+            width = round(110*image.width/dpi)
         figures.append((caption, _data_uri(path.read_bytes()), width))
     return figures
 

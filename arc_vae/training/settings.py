@@ -153,7 +153,9 @@ def lr_at(
     cfg:TrainConfig,  # lr, lr_final, epochs
 )->float:             # Learning rate
     "Cosine from lr to lr_final over all epochs (Loshchilov & Hutter 2017, without restarts)."
-    return cfg.lr_final + (cfg.lr - cfg.lr_final)*.5*(1 + math.cos(math.pi*min(progress/cfg.epochs, 1)))
+    share = min(progress/cfg.epochs, 1)
+    above = .5*(1 + math.cos(math.pi*share))
+    return cfg.lr_final + (cfg.lr - cfg.lr_final)*above
 
 # %% ../../nbs/training/00_settings.ipynb #open-corpus
 def open_corpus(

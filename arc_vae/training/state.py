@@ -100,7 +100,8 @@ def early_stopping(
     counted = [math.inf if math.isnan(value) else value for value in objectives]
     best = counted.index(min(counted))
     latest = len(counted) - 1
-    return best == latest and counted[best] < math.inf, latest - best >= cfg.patience
+    is_best = best == latest and counted[best] < math.inf
+    return is_best, latest - best >= cfg.patience
 
 # %% ../../nbs/training/01_state.ipynb #train-state
 @dataclass
@@ -261,8 +262,9 @@ def write_status(
         status=status, device=state.vae.device.type, threads=torch.get_num_threads(), epochs=len(history),
         best_epoch=max((record["epoch"] for record in history if record["best"]), default=None))
     if history:
+        latest = history[-1]
         speed = np.median([record["grids_per_second"] for record in history])
-        summary |= dict(beta_final=history[-1]["beta"], seconds=history[-1]["seconds"], grids_per_second=float(speed))
+        summary |= dict(beta_final=latest["beta"], seconds=latest["seconds"], grids_per_second=float(speed))
     write_log(run_dir, history)
     write_json(run_dir/"training.json", summary)
     return summary
@@ -288,7 +290,8 @@ def epoch_curves(
     kl = record["val_kl_per_dim"]
     curves = {name: record[name] for name in ("epoch", "beta", "lr")}
     curves |= {f"sys/{name}": record[name] for name in ("grids_per_second", "seconds", "seconds_left")}
-    curves |= {"latent/active_dims": active_dims(torch.tensor(kl))} | {f"latent/kl_z{i}": v for i, v in enumerate(kl)}
+    curves["latent/active_dims"] = active_dims(torch.tensor(kl))
+    for i, nats in enumerate(kl): curves[f"latent/kl_z{i}"] = nats
     for name, value in record.items():
         family, _, metric = name.partition("_")
         if family == "train": curves[f"train_epoch/{metric}"] = value
