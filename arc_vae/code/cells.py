@@ -75,7 +75,8 @@ class CellPosterior(Gaussian):
         return self._choose(mu, logvar, cell, torch.zeros_like(mu), missing)
 
     def draw(self, mu, logvar, noise):
-        share, width = torch.special.ndtr(noise).clamp(1e-4, 1 - 1e-4), width_of(logvar)
+        width = width_of(logvar)
+        share = torch.special.ndtr(noise).clamp(1e-4, 1 - 1e-4)
         # Off the borders by what float32 rounds, which counts where a rare shape's cell is a few such steps wide
         reach = (width/2 - 5e-7).clamp(min=0)
         cell = mu + (width*(share - .5)).clamp(-reach, reach)
@@ -85,7 +86,8 @@ class CellPosterior(Gaussian):
     def log_density(self, z, mu, logvar):
         prior = -z.square()/2 - math.log(2*math.pi)/2
         width = width_of(logvar)
-        cell = torch.where((z - mu).abs() <= width/2, -width.log(), -torch.inf)
+        is_inside = (z - mu).abs() <= width/2
+        cell = torch.where(is_inside, -width.log(), -torch.inf)
         # The prior below the edge, scaled up by the mass that it has there
         below = prior - torch.special.log_ndtr(self.edges)
         missing = torch.where(z < self.edges, below, -torch.inf)
@@ -102,8 +104,11 @@ def cut_cells(
     "A k-d tree of the unit square with cells as large as entries are probable; E is its root, inner nodes follow."
     n, m = position.shape
     # Each inner node is a cut across one axis, and its children are what lies below and above
-    axis, cut, child = np.zeros(n - 1, int), np.zeros(n - 1), np.zeros((n - 1, 2), int)
-    low, high = np.zeros((n, m)), np.ones((n, m))
+    axis = np.zeros(n - 1, int)
+    cut = np.zeros(n - 1)
+    child = np.zeros((n - 1, 2), int)
+    low = np.zeros((n, m))
+    high = np.ones((n, m))
     made = 0
     todo = [(np.arange(n), np.zeros(m), np.ones(m), None)]
     while todo:
@@ -121,7 +126,8 @@ def cut_cells(
         k = min(max(k, 1), len(entries) - 1)
         share_below = mass[k - 1]/mass[-1]
         cut[made] = bottom[a] + (top[a] - bottom[a])*share_below
-        below, above = top.copy(), bottom.copy()
+        below = top.copy()
+        above = bottom.copy()
         below[a] = above[a] = cut[made]
         todo.append((entries[k:], above, top, (made, 1)))
         todo.append((entries[:k], bottom, below, (made, 0)))
@@ -183,7 +189,8 @@ def _changed_cells(center, prob, places, reach, size, differing):
     kernel = torch.exp(-apart/2)*prob
     changed = (kernel @ differing)/kernel.sum(1, keepdim=True).clamp(min=1e-30)
     # Beyond the ends of a color step the color is another, and every cell of an object differs
-    beyond = torch.stack([-places[:, 0], places[:, 0] - 1], 1)/reach[0]
+    along = places[:, 0]
+    beyond = torch.stack([-along, along - 1], 1)/reach[0]
     p_other = torch.special.ndtr(beyond).sum(1, keepdim=True)
     return (1 - p_other)*changed + p_other*size
 
@@ -203,12 +210,16 @@ def arrange(
     seed:int=0,        # Of the choice of entries that move
 )->np.ndarray:         # Positions in the unit square, (E, m)
     "Positions at which entries that noise would confuse look alike, by local moves."
-    random, m, side = np.random.default_rng(seed), len(span), PLACES[len(span)]
-    pictures, prob, size = pictures.cpu(), (prob/prob.sum()).float().cpu(), pictures.sum(1).cpu()
+    random, m = np.random.default_rng(seed), len(span)
+    side = PLACES[m]
+    pictures = pictures.cpu()
+    prob = (prob/prob.sum()).float().cpu()
+    size = pictures.sum(1)
     differing = size[:, None] + size - 2*pictures @ pictures.T  # |a xor b| = |a| + |b| - 2 |a and b|
     ticks = (torch.arange(side) + .5)/side
     places = torch.cartesian_prod(*[ticks]*m).view(-1, m)
-    reach = torch.tensor(np.maximum(NOISE, .7*span/side)/span, dtype=torch.float)
+    noise = np.maximum(NOISE, .7*span/side)
+    reach = torch.tensor(noise/span, dtype=torch.float)
     position, least = _start(pictures, prob, m).numpy(), np.inf
     for i in range(rounds):
         *_, low, high = cut_cells(position, prob.double().numpy(), span)
@@ -216,7 +227,8 @@ def arrange(
         cost = _changed_cells(torch.from_numpy(center).float(), prob, places, reach, size, differing).numpy()
         place = np.ravel_multi_index(tuple((center*side).astype(int).T), (side,)*m)
         here = cost[place, np.arange(len(prob))]
-        if (total := (prob.numpy()*here).sum()) < least: least, best = total, center
+        total = (prob.numpy()*here).sum()
+        if total < least: least, best = total, center
         # Those that would gain most are most likely to move to where they differ least
         gain = prob.numpy()*(here - cost.min(0))
         gain = gain.clip(0).astype(float) + 1e-12

@@ -42,8 +42,10 @@ def framed_cells(
     o:Objects,  # N objects
 )->tuple:       # int64 (cells,), parity int64 (N,)
     "Cells of objects as cells 0-255 of their frames."
-    top, left = o.top + o.height//2 - GRID//2, o.left + o.width//2 - GRID//2
-    row, column = o.row - top.index_select(0, o.owner), o.column - left.index_select(0, o.owner)
+    top = o.top + o.height//2 - GRID//2
+    left = o.left + o.width//2 - GRID//2
+    row = o.row - top.index_select(0, o.owner)
+    column = o.column - left.index_select(0, o.owner)
     return GRID*row + column, parity_of(o.height, o.width)
 
 # %% ../../nbs/code/00_codebook.ipynb #frames-of
@@ -83,7 +85,8 @@ def orient(
 )->tuple:                # Turned frames (N, 256) and their parities, int64 (N,)
     "Turn each frame about the center of its box."
     source = SOURCES.to(frames.device)[parity, orientation]
-    return F.pad(frames, (0, 1), value=outside).gather(1, source), TURNED.to(frames.device)[parity, orientation]
+    turned = F.pad(frames, (0, 1), value=outside).gather(1, source)
+    return turned, TURNED.to(frames.device)[parity, orientation]
 
 # %% ../../nbs/code/00_codebook.ipynb #orientation-keys
 def orientation_keys(
@@ -96,7 +99,8 @@ def orientation_keys(
     weight = (torch.rand(N_CELLS, generator=draw, dtype=torch.double)*2**45).floor()
     nothing = torch.zeros(4, 8, N_CELLS + 1, dtype=torch.double)
     weight_of_cell = nothing.scatter_add(2, SOURCES, weight.expand_as(SOURCES))[:, :, :N_CELLS]
-    keys = (frames.double() @ weight_of_cell.flatten(0, 1).T.to(frames.device)).view(-1, 4, 8)
+    weights = weight_of_cell.flatten(0, 1).to(frames.device)
+    keys = (frames.double() @ weights.T).view(-1, 4, 8)
     return keys[torch.arange(len(keys), device=keys.device), parity].long()
 
 # %% ../../nbs/code/00_codebook.ipynb #distinct
@@ -151,7 +155,8 @@ def fit_bases(
     first, kind, _ = distinct(key)
     x, even = orient(frames[first], parity[first], upright[first])
     n = x.new_zeros(len(x)).index_add(0, kind, count.float())
-    start = torch.topk(n*(1 + .2*x.sum(1)), min(size, len(n))).indices  # frequent shapes, and large ones
+    weight_of_shape = n*(1 + .2*x.sum(1))  # frequent shapes, and large ones
+    start = torch.topk(weight_of_shape, min(size, len(n))).indices
     base = x[start]*.9 + .02
     base_even = even[start]
     prob = n[start]/n.sum()
@@ -170,16 +175,19 @@ def fit_bases(
             base_even[unused] = even[worst]
             prob[unused] = n[worst]/n.sum()/2
     more = size - len(prob)  # a corpus of fewer shapes leaves bases empty
-    return F.pad(base, (0, 0, 0, more), value=.02), F.pad(prob, (0, more)), F.pad(base_even, (0, more))
+    base = F.pad(base, (0, 0, 0, more), value=.02)
+    return base, F.pad(prob, (0, more)), F.pad(base_even, (0, more))
 
 # %% ../../nbs/code/00_codebook.ipynb #turned-entries
 def turned_entries(
     bases:int,  # Of a codebook
 )->Tensor:      # int64 (8, entries); [g, entry]: the entry that shows it turned by g
     "The permutation of the entries for each orientation."
-    of_bases = (8*torch.arange(bases)[None, :, None] + orientation_product()[:, None]).flatten(1)
+    first = 8*torch.arange(bases)
+    of_bases = (first[:, None] + orientation_product()[:, None]).flatten(1)
     height, width = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)).T
-    upright, lying = height*GRID + width, width*GRID + height
+    upright = height*GRID + width
+    lying = width*GRID + height
     box = torch.stack([upright]*4 + [lying]*4)  # the first four orientations do not exchange rows and columns
     return torch.cat([of_bases, 8*bases + box], 1)
 

@@ -37,7 +37,8 @@ def nearest_entry(
 )->Tensor:            # int64 (N,)
     "The entry of least cost for each object."
     cell, parity = framed_cells(o)
-    logits, entry_parity = code.codebook.logits(), code.codebook.parity()
+    logits = code.codebook.logits()
+    entry_parity = code.codebook.parity()
     rate_cost = code.rate_cost()
     order = o.owner.argsort(stable=True)
     cell = cell.index_select(0, order)
@@ -51,7 +52,8 @@ def nearest_entry(
         # Cross-entropy is the sum of softplus over all cells, less the logits of the object's cells: these are eight of
         # 256 on average, so summing rows of a table is cheaper than a matrix product
         inside = F.embedding_bag(cell[parity_of_cell == p], candidates.T.contiguous(), first, mode="sum")
-        cost = F.softplus(candidates).sum(1) - inside + rate_cost[:, entries].index_select(0, o.slot[objects])
+        rate = rate_cost[:, entries].index_select(0, o.slot[objects])
+        cost = F.softplus(candidates).sum(1) - inside + rate
         entry[objects] = entries[argmin_cost(cost)]
     return entry
 
@@ -65,7 +67,8 @@ def labels_of(
     o = o.keep(o.slot < code.objects)
     index = o.grid*code.objects + o.slot
     def by_slot(values): return values.new_zeros(n*code.objects).index_copy(0, index, values).view(n, code.objects)
-    row, column = o.top + (o.height - GRID)/2, o.left + (o.width - GRID)/2
+    row = o.top + (o.height - GRID)/2
+    column = o.left + (o.width - GRID)/2
     return Labels(*map(by_slot, (o.color, nearest_entry(code, o), row, column)))
 
 # %% ../../nbs/code/04_network.ipynb #left-out
@@ -101,8 +104,10 @@ def pictures_of(
     def source(center, even):  # the row of the frame that each row of the grid shows
         anchor = (center + (GRID - 1 + even)/2).clamp(-GRID, 2*GRID).long()
         return index + GRID//2 - anchor[..., None]
-    row, column = source(labels.row, parity//2)[..., :, None], source(labels.column, parity%2)[..., None, :]
-    inside = (row >= 0) & (row < GRID) & (column >= 0) & (column < GRID) & (labels.color > 0)[..., None, None]
+    row = source(labels.row, parity//2)[..., :, None]
+    column = source(labels.column, parity%2)[..., None, :]
+    is_there = (labels.color > 0)[..., None, None]
+    inside = (row >= 0) & (row < GRID) & (column >= 0) & (column < GRID) & is_there
     cell = (GRID*row.clamp(0, GRID - 1) + column.clamp(0, GRID - 1)).flatten(2)
     return F.embedding(labels.entry, code.codebook.logits().sigmoid()).gather(2, cell)*inside.flatten(2)
 
@@ -121,7 +126,8 @@ def _rectangle_labels(code, x):
     "Labels of the largest rectangles of grids, and their sizes, int64 (n, objects)."
     color, top, left, height, width, size = uniform_rectangles(x, code.objects)
     entry = 8*code.codebook.bases + GRID*(height - 1) + width - 1
-    row, column = top + (height - GRID)/2, left + (width - GRID)/2
+    row = top + (height - GRID)/2
+    column = left + (width - GRID)/2
     return Labels(color*(size > 0), entry.clamp(min=0), row, column), size
 
 @torch.no_grad()
@@ -131,7 +137,8 @@ def with_rectangles(
     labels:Labels,    # Of their objects
 )->Labels:
     "Objects that are not shown exactly in rectangles, where fewer cells are wrong then."
-    pictures, cells = pictures_of(code, labels) > .5, x.flatten(1)
+    cells = x.flatten(1)
+    pictures = pictures_of(code, labels) > .5
     top, shown = topmost(pictures, labels.color)
     wrong = shown != cells
     if may_look(x) and not (some := wrong.any(1)).all():
@@ -213,9 +220,11 @@ def decode_objects(
     color, entry, row, column = (values[grid, slot] for values in labels[:4])
     parity = book.parity()[entry]
     # Cells that a picture has more probably than not, moved from its frame to the grid
-    owner, frame_row, frame_column = (book.logits()[entry] > 0).view(-1, GRID, GRID).nonzero().T
+    pictures = (book.logits()[entry] > 0).view(-1, GRID, GRID)
+    owner, frame_row, frame_column = pictures.nonzero().T
     def anchor(center, even): return (center + (GRID - 1 + even)/2).long()[owner] - GRID//2
-    row, column = frame_row + anchor(row, parity//2), frame_column + anchor(column, parity%2)
+    row = frame_row + anchor(row, parity//2)
+    column = frame_column + anchor(column, parity%2)
     o = describe_objects(grid, slot, color, owner, row, column)
     o = o.keep(o.size > 0)
     return o.on_canvas(labels.canvas) if labels.canvas else o
@@ -231,7 +240,8 @@ def training_objects(
     grids, objects = grids[:MAX_FITTED].to(code.beta.device), code.objects
     if code.canvas: grids = on_black(grids, canvas_of(grids))
     o = find_objects(grids, objects)
-    first, kind, n = distinct(orientation_keys(*frames_of(o))[:, 0]*objects + o.slot)
+    key = orientation_keys(*frames_of(o))[:, 0]
+    first, kind, n = distinct(key*objects + o.slot)
     is_first = first[kind] == torch.arange(len(kind), device=kind.device)
     missing = 1 - torch.bincount(o.slot, minlength=objects).double()/len(grids)
     return o.keep(is_first, close_ranks=False), n[kind[is_first]], missing

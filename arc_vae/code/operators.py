@@ -143,11 +143,14 @@ def union(
     a = vae.decode_objects(z.expand(n, -1))
     b = vae.decode_objects(other.expand(n, -1))
     # One list of objects, grid by grid and the largest first, as the encoder wants it
-    grid, size = torch.cat([a.grid, b.grid]), torch.cat([a.size, b.size])
+    grid = torch.cat([a.grid, b.grid])
+    size = torch.cat([a.size, b.size])
     order = (grid*1000 - size).argsort(stable=True)  # by grid, then the largest first
     number = torch.empty_like(order).scatter(0, order, torch.arange(len(order), device=order.device))
     owner = torch.cat([a.owner, b.owner + len(a.grid)])
     color = torch.cat([a.color, b.color])
-    row, column = torch.cat([a.row, b.row]), torch.cat([a.column, b.column])
-    both = describe_objects(grid[order], rank_in_grid(grid[order]), color[order], number[owner], row, column)
+    row = torch.cat([a.row, b.row])
+    column = torch.cat([a.column, b.column])
+    grid = grid[order]
+    both = describe_objects(grid, rank_in_grid(grid), color[order], number[owner], row, column)
     return vae.encode_objects(replace(both, canvas=a.canvas), n)
