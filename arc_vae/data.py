@@ -46,7 +46,8 @@ def render_grids(
     for i, grid in enumerate(grids):
         y = gap + i//cols*down
         x = gap + i%cols*across
-        out[y:y + height*scale, x:x + width*scale] = PALETTE[grid].repeat(scale, 0).repeat(scale, 1)
+        picture = PALETTE[grid].repeat(scale, 0).repeat(scale, 1)
+        out[y:y + height*scale, x:x + width*scale] = picture
     return out
 
 # %% ../nbs/00_data.ipynb #new-figure
@@ -153,7 +154,8 @@ def cropped(
 )->list:       # Of tensors, uint8 (rows, columns)
     "Each grid in its own size."
     inside = x < OUTSIDE
-    heights, widths = inside[:, :, 0].sum(1).tolist(), inside[:, 0].sum(1).tolist()
+    heights = inside[:, :, 0].sum(1).tolist()
+    widths = inside[:, 0].sum(1).tolist()
     return [grid[:height, :width] for grid, height, width in zip(x, heights, widths)]
 
 # %% ../nbs/00_data.ipynb #grid-corpus
@@ -205,7 +207,8 @@ def symmetries(
     return [np.rot90(p, turns) for p in (picture, picture.T) for turns in range(4)]
 
 # Source cell of every cell under each of the 8 symmetries, int64 (8, 256); the first is the identity
-SYMMETRIES = torch.from_numpy(np.stack(symmetries(np.arange(GRID*GRID).reshape(GRID, GRID))).reshape(8, -1))
+_NUMBERS = np.arange(GRID*GRID).reshape(GRID, GRID)
+SYMMETRIES = torch.from_numpy(np.stack(symmetries(_NUMBERS)).reshape(8, -1))
 _symmetries_on = cache(SYMMETRIES.to)  # copied to each device once: copying for every batch would stop a GPU each time
 
 # %% ../nbs/00_data.ipynb #to-corner

@@ -12,11 +12,13 @@ from functools import cached_property, reduce
 from inspect import signature
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from .infra.logging import Progress, log
 from .infra.tracking import resume_tracker
-from .infra.runs import read_log, read_run, write_results
+from .infra.files import write_atomic, write_json
+from .infra.runs import read_log, read_run
 from .corpus.formats import arc_grids, run_corpus
 from .model import VAE
 from .code.network import load
@@ -35,7 +37,9 @@ def reconstruction_metrics(
     which=None,     # The grids that count, bool (N,); None: all
 )->dict:            # n_grids, and where there are any: accuracies, intervals, nats per grid, use of each dimension
     "What is measured of any model on any grids."
-    if which is not None: decoded, x = {name: rows[which] for name, rows in decoded.items()}, x[which]
+    if which is not None:
+        x = x[which]
+        decoded = {name: rows[which] for name, rows in decoded.items()}
     if not len(x): return dict(n_grids=0)
     distortion, rate = (decoded[name].double().mean().item() for name in ("distortion", "rate"))
     kl = decoded["kl"].double().mean(0)
@@ -76,7 +80,9 @@ def objective_change(
     beta:float,      # At the end of training
 )->dict:             # objective, before, difference, in nats, its 95 % interval, None for one grid; text: all in words
     "Is distortion + beta*rate of the same grids clearly lower after training than before?"
-    old, new = ((part["distortion"].double() + beta*part["rate"].double()).numpy() for part in (untrained, decoded))
+    def total(part): return (part["distortion"].double() + beta*part["rate"].double()).numpy()
+    old = total(untrained)
+    new = total(decoded)
     mean, interval = mean_interval(new - old)
     between = " [{:.2f}, {:.2f}]".format(*interval) if interval else "; one grid has no interval"
     text = (f"distortion + {beta:g}·rate {new.mean():.2f} nats, before training {old.mean():.2f}, "
@@ -118,7 +124,8 @@ class EvaluatedSplit:
     ):
         self.vae, self.seed, self.k, self.run_dir = vae, seed, k, run_dir
         self.latent_dim, self.device = vae.latent_dim, vae.device
-        self.train, self.val, self.x = corpus.train[:MAX_TRAIN_GRIDS].cpu(), corpus.val, corpus.test.cpu()
+        self.train = corpus.train[:MAX_TRAIN_GRIDS].cpu()
+        self.val, self.x = corpus.val, corpus.test.cpu()
         self.val_factors, self.factors = corpus.factors.get("val"), corpus.factors.get("test")
         if run_dir: self.config, self.training = read_run(run_dir, "config", "training")
 
@@ -243,7 +250,8 @@ def evaluate(
     metrics |= dict(training=split.training) | run_facts(config, corpus, vae) | measured
     arrays = {name: rows.numpy() for name, rows in split.decoded.items()} | dict(x=split.x.numpy())
     if split.factors is not None: arrays["factors"] = split.factors
-    write_results(run_dir, "evaluation", arrays, "metrics", metrics)
+    write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
+    write_json(run_dir/"metrics.json", metrics)
     (metrics,) = read_run(run_dir, "metrics")
     with track:
         track.summary(metrics)

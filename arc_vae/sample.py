@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .infra.logging import log
 from .infra.tracking import resume_tracker
-from .infra.runs import RunError, read_arrays, read_run, write_results
+from .infra.files import write_atomic, write_json
+from .infra.runs import RunError, read_arrays, read_run
 from .data import render_grids, rng
 from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .corpus.formats import run_corpus
@@ -141,7 +142,8 @@ def sample(
     report = dict(seed=seed, n_codes=len(corpus.train[:N_FIT]), gaussians=N_COMPONENTS)
     report |= sample_report(sets, corpus.train[:MAX_TRAIN_GRIDS])
     arrays = {"grids" if name == "prior" else name: grids.numpy() for name, grids in sets.items()}
-    write_results(run_dir, "samples", dict(z=z.numpy()) | arrays, "samples", report)
+    write_atomic(run_dir/"samples.npz", lambda f: np.savez_compressed(f, z=z.numpy(), **arrays))
+    write_json(run_dir/"samples.json", report)
     save_figure(figure_samples(run_dir), run_dir, "samples")
     if (run_dir/"metrics.json").exists(): write_report(run_dir)
     with track:

@@ -28,7 +28,7 @@ from .model import VAE, distortion, elbo, encode_decode, objective
 from .metrics.accuracy import accuracies, count_correct
 from .training.settings import TrainConfig, beta_at, log_run_header, lr_at, make_config, open_corpus
 from .training.state import BEST, Captured, Interrupted, begin_training, check_finite, epoch_line, epoch_record
-from .training.state import early_stopping, save_epoch, set_lr, status_on_error, track_epoch, write_status
+from .training.state import early_stopping, save_epoch, status_on_error, track_epoch, write_status
 
 # %% ../nbs/02_train.ipynb #take-batch
 def take_batch(
@@ -105,7 +105,10 @@ def train_steps(
     for step in range(steps):
         # schedules and randomness are functions of seed, epoch and step: nothing else has to be saved
         progress = epoch + step/steps
-        set_lr(opt, lr_at(progress, cfg))
+        lr = lr_at(progress, cfg)
+        for group in opt.param_groups:
+            if isinstance(group["lr"], Tensor): group["lr"].fill_(lr)  # in place: a CUDA graph holds this very tensor
+            else: group["lr"] = lr
         x = take_batch(grids, order, epoch, step, cfg)
         generator = rng("noise", cfg.seed, epoch, step, device=x.device)
         yield train_step(vae.train(), update, x, beta_at(progress, cfg), generator)

@@ -96,7 +96,10 @@ def _move_and_recolor(o, object=None, down=0, right=0, by=0):
     "All objects or one, some cells away and some colors on."
     chosen = torch.ones_like(o.slot) if object is None else (o.slot == object).long()
     moved = chosen[o.owner]
-    return describe_objects(o.grid, o.slot, o.color + by*chosen, o.owner, o.row + down*moved, o.column + right*moved)
+    color = o.color + by*chosen
+    row = o.row + down*moved
+    column = o.column + right*moved
+    return describe_objects(o.grid, o.slot, color, o.owner, row, column)
 
 # %% ../../nbs/apps/04_edits.ipynb #apply-edit
 OPERATORS = dict(move=move, recolor=recolor, turn=turn, union=union)
@@ -108,7 +111,8 @@ def apply_edit(
 )->LatentState:
     "The state after an edit; ValueError where the grid does not allow it."
     z, arguments = torch.tensor([state.z]), dict(edit.arguments)
-    o, slot, other = vae.decode_objects(z), arguments.get("object"), None
+    o = vae.decode_objects(z)
+    slot, other = arguments.get("object"), None
     if slot is not None and slot not in o.slot: raise ValueError(f"object {slot}: it is not there")
     if "other" in arguments:
         arguments["other"] = torch.tensor([arguments["other"]])
@@ -134,7 +138,8 @@ def python_of(
     source:str,        # What arc_vae.load takes
 )->str:
     "A script that makes the same z and grid."
-    lines, used = [edit.python() for edit in state.edits], {edit.operator for edit in state.edits}
+    lines = [edit.python() for edit in state.edits]
+    used = {edit.operator for edit in state.edits}
     imports = ["import torch\n\nimport arc_vae"]
     if used := sorted(used & set(OPERATORS)): imports.append(f"from arc_vae import {', '.join(used)}")
     begin = f"z = {_as_python(state.start or state.z)}" + f"  # {state.name}"*bool(state.name)

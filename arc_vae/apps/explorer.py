@@ -175,8 +175,10 @@ class Explorer:
         "Show what the sliders decode to."
         z, state = self.z, self.state
         logits = self.vae.decode(z, logits=True)[0].cpu()
-        grid, o = logits.argmax(0), self.vae.decode_objects(z) if self.axes else None
-        self._draw_decoded(grid, logits.softmax(0).amax(0), o, state.original)  # first: one waits for it
+        grid = logits.argmax(0)
+        probability = logits.softmax(0).amax(0)
+        o = self.vae.decode_objects(z) if self.axes else None
+        self._draw_decoded(grid, probability, o, state.original)  # first: one waits for it
         self._draw_original(state)
         self.sliders.readings = slider_readings(self.vae, z, grid, o)
         self.python.value = python_of(state, self.source)
@@ -185,7 +187,8 @@ class Explorer:
 
     def _draw_decoded(self, grid, probability, o, original):
         with self.decoded.hold_sync():
-            self.decoded.grid, self.decoded.against = grid.tolist(), original
+            self.decoded.grid = grid.tolist()
+            self.decoded.against = original
             self.decoded.probability = probability.double().round(decimals=4).tolist()
             self.decoded.caption = "decoded"
             if original:
@@ -193,7 +196,8 @@ class Explorer:
                 self.decoded.caption = f"decoded: {wrong} of {GRID*GRID} cells differ"
             self.decoded.objects = [] if o is None else draggable_objects(self.axes, o)
             self.decoded.background = int(o.canvas.background) if o and o.canvas else 0
-            if self.decoded.selected not in [each["slot"] for each in self.decoded.objects]: self.decoded.selected = -1
+            slots = [each["slot"] for each in self.decoded.objects]
+            if self.decoded.selected not in slots: self.decoded.selected = -1
 
     def _draw_original(self, state):
         caption = f"in cells: {state.name or 'the decoded grid'}, edited" if state.edits else f"original: {state.name}"

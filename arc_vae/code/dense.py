@@ -79,11 +79,14 @@ def largest_groups(
     k:int,         # How many
 )->tuple:          # Cells, bool (n, k, 256), and the number of the last cell, int64 (n, k); no cells where none is left
     "The k largest components of each grid, largest first."
-    size = torch.zeros_like(group[:, :1]).repeat(1, N_CELLS + 1).scatter_add(1, group, torch.ones_like(group))
+    zeros = torch.zeros_like(group[:, :1]).repeat(1, N_CELLS + 1)
+    size = zeros.scatter_add(1, group, torch.ones_like(group))
     number = torch.arange(N_CELLS + 1, device=group.device)
-    key = (size*(N_CELLS + 1) + number)*((size > 0) & (number > 0))
+    is_group = (size > 0) & (number > 0)
+    key = (size*(N_CELLS + 1) + number)*is_group
     key, last = key.topk(k, 1)
-    cells = (group[:, None] == last[:, :, None]) & (key > 0)[:, :, None]
+    is_left = key > 0
+    cells = (group[:, None] == last[:, :, None]) & is_left[:, :, None]
     return cells, (last - 1).clamp(min=0)
 
 # %% ../../nbs/code/03_dense.ipynb #boxes-of
@@ -110,8 +113,11 @@ def dense_frames(
     offset = torch.arange(GRID, device=cells.device) - GRID//2
     row = (top + height//2)[:, :, None] + offset
     column = (left + width//2)[:, :, None] + offset
-    source = GRID*row.clamp(0, GRID - 1)[..., None] + column.clamp(0, GRID - 1)[:, :, None]
-    inside = ((row >= 0) & (row < GRID))[..., None] & ((column >= 0) & (column < GRID))[:, :, None]
+    # Cells that a frame has beyond the grid show any cell, and are then emptied
+    shown_row = row.clamp(0, GRID - 1)
+    shown_column = column.clamp(0, GRID - 1)
+    source = GRID*shown_row[..., None] + shown_column[:, :, None]
+    inside = (row == shown_row)[..., None] & (column == shown_column)[:, :, None]
     picture = cells.float().gather(2, source.flatten(2))
     return picture*inside.flatten(2), parity_of(height, width)
 
@@ -121,7 +127,8 @@ def _columns(x):
     rows = [(x[:, 0] > 0).int()]
     for i in range(1, GRID):
         same = x[:, i] == x[:, i - 1]
-        rows.append((x[:, i] > 0).int()*(1 + same*rows[-1]))
+        is_colored = (x[:, i] > 0).int()
+        rows.append(is_colored*(1 + same*rows[-1]))
     return torch.stack(rows, 1)
 
 def _largest_rectangle(x):
@@ -130,22 +137,26 @@ def _largest_rectangle(x):
     heights = [tall]
     for by in range(1, GRID):
         # As wide as before and one column to the right, where that has the same color
-        color, column = (F.pad(values[:, :, by:], (0, by)) for values in (x, tall))
+        color = F.pad(x[:, :, by:], (0, by))
+        column = F.pad(tall[:, :, by:], (0, by))
         low = torch.where(color == x, low.minimum(column), 0)
         heights.append(low)
     heights = torch.stack(heights, 1).flatten(1)
     number = torch.arange(heights.shape[1], dtype=torch.int32, device=x.device)
     size = heights*(1 + number//N_CELLS)
-    best = (size*len(number) - number).argmax(1)  # the first of equally large ones
-    bottom, left = best%N_CELLS//GRID, best%GRID
-    height, size = (values.gather(1, best[:, None])[:, 0].long() for values in (heights, size))
-    return bottom, left, height, 1 + best//N_CELLS, size
+    best = (size*len(number) - number).argmax(1, keepdim=True)  # the first of equally large ones
+    bottom = best%N_CELLS//GRID
+    left = best%GRID
+    height = heights.gather(1, best).long()
+    width = 1 + best//N_CELLS
+    return torch.cat([bottom, left, height, width, height*width], 1).unbind(1)
 
 def _without_largest(x, _=None):
     "Grids without their largest rectangle; its color, top, left, height, width and size, int64 (n, 6)."
     index = torch.arange(GRID, device=x.device)
     bottom, left, height, width, size = _largest_rectangle(x)
-    color = x.flatten(1).gather(1, (GRID*bottom + left)[:, None])[:, 0].long()
+    corner = GRID*bottom + left
+    color = x.flatten(1).gather(1, corner[:, None])[:, 0].long()
     top = bottom - height + 1
     rows = (index >= top[:, None]) & (index <= bottom[:, None])
     columns = (index >= left[:, None]) & (index < (left + width)[:, None])
@@ -180,7 +191,11 @@ def dense_labels(
     cells, last = largest_groups(groups_of(x), code.objects)
     top, height, left, width = box = boxes_of(cells)
     frames, parity = dense_frames(cells, box)
-    cost = distortions(frames.flatten(0, 1), code.codebook.logits()).unflatten(0, parity.shape) + code.rate_cost()
-    entry = argmin_cost(torch.where(parity[:, :, None] == code.codebook.parity(), cost, torch.inf))
+    cost = distortions(frames.flatten(0, 1), code.codebook.logits())
+    cost = cost.unflatten(0, parity.shape) + code.rate_cost()
+    fits = parity[:, :, None] == code.codebook.parity()
+    entry = argmin_cost(torch.where(fits, cost, torch.inf))
     color = x.flatten(1).long().gather(1, last)*cells.any(2)
-    return Labels(color, entry, top + (height - GRID)/2, left + (width - GRID)/2)
+    row = top + (height - GRID)/2
+    column = left + (width - GRID)/2
+    return Labels(color, entry, row, column)

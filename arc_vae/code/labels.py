@@ -82,20 +82,25 @@ class ObjectCode(nn.Module):
         k, e = min(self.objects, SHARED + 1), self.codebook.entries
         self.register_buffer("table", torch.arange(self.objects).clamp(max=SHARED), persistent=False)
         for name, values in dict(
-            beta=torch.tensor(1.), log_prob=torch.full((k, e), -math.log(e)),
+            beta=torch.tensor(1.),
+            log_prob=torch.full((k, e), -math.log(e)),
             # Of each object, and then of the background of a canvas
             edge=torch.full((self.objects + canvas,), -1.).double(),
             color_step=torch.full((self.objects + canvas,), .3).double(),
-            axis=torch.zeros(k, e - 1).long(), child=torch.zeros(k, e - 1, 2).long(),
+            axis=torch.zeros(k, e - 1).long(),
+            child=torch.zeros(k, e - 1, 2).long(),
             cut=torch.zeros(k, e - 1).double(),
-            low=torch.zeros(k, e, 2).double(), high=torch.ones(k, e, 2).double(),
+            low=torch.zeros(k, e, 2).double(),
+            high=torch.ones(k, e, 2).double(),
         ).items(): self.register_buffer(name, values)
         for slots in filter(len, (range(self.planes), range(self.planes, k))):  # one tree serves all that begin alike
-            self._cut(list(slots), np.linspace(0, 1, e)[:, None].repeat(len(self.span(slots[0])), 1))
+            evenly = np.linspace(0, 1, e)[:, None]
+            self._cut(list(slots), evenly.repeat(len(self.span(slots[0])), 1))
 
     def span(self, k):
         "Lengths of the sides of the line or plane in which object k's shapes have their cells."
-        return np.array([self.color_step[k].item(), SHAPE_SPAN][:2 if k < self.planes else 1])
+        sides = [self.color_step[k].item(), SHAPE_SPAN]
+        return np.array(sides if k < self.planes else sides[:1])
 
     def cut_cells(self, positions):
         "Cut the cells of each table's entries anew, near positions (entries, 1 or 2), as large as they are probable."
@@ -154,7 +159,8 @@ def encode_canvas(
     is_black = canvas.background == 0
     color = torch.where(is_black, black_mean, edge + step*(canvas.background.double() - .5))
     color_sd = torch.where(is_black, black_sd, step/math.sqrt(12))
-    height, width = (STEP*(lines.double() - _MIDDLE) for lines in (canvas.height, canvas.width))
+    height = STEP*(canvas.height.double() - _MIDDLE)
+    width = STEP*(canvas.width.double() - _MIDDLE)
     size_sd = torch.full_like(height, STEP/math.sqrt(12))
     return torch.stack([height, width, color], 1), torch.stack([size_sd, size_sd, color_sd], 1)
 
@@ -167,8 +173,8 @@ def decode_canvas(
     height, width, color = z[:, -3:].unbind(1)
     steps = (color.double() - code.edge[-1])/code.color_step[-1]
     background = (steps.floor() + 1).clamp(0, N_COLORS - 1)
-    sizes = [(number/STEP + _MIDDLE + .5).floor().clamp(1, GRID) for number in (height, width)]
-    return Canvas(*(number.long() for number in (*sizes, background)))
+    def size(number): return (number/STEP + _MIDDLE + .5).floor().clamp(1, GRID).long()
+    return Canvas(size(height), size(width), background.long())
 
 # %% ../../nbs/code/02_labels.ipynb #encode-labels
 def encode_labels(
@@ -177,17 +183,20 @@ def encode_labels(
 )->tuple:             # mu, logvar, (n, D) each
     "The posterior over the cells of these labels."
     there = labels.color > 0
-    low, high = code.low[code.table, labels.entry], code.high[code.table, labels.entry]  # (n, objects, 2)
+    low = code.low[code.table, labels.entry]  # (n, objects, 2)
+    high = code.high[code.table, labels.entry]
     along, across = ((low + high)/2).unbind(2)
     # The standard deviation of a uniform distribution of width 1 is 1/√12
     along_sd, across_sd = ((high - low)/math.sqrt(12)).unbind(2)
-    edge, step = code.edge[:code.objects], code.color_step[:code.objects]
+    edge = code.edge[:code.objects]
+    step = code.color_step[:code.objects]
     missing_mean, missing_sd = missing_moments(edge)
     look = torch.where(there, edge + step*(labels.color - 1 + along), missing_mean)
     look_sd = torch.where(there, step*along_sd, missing_sd)
     place_sd = torch.where(there, STEP/math.sqrt(12), 1.).double()  # ONNX stacks equal types only
     down, right = centers_apart(labels.canvas)
-    row, column = (STEP*number.double()*there for number in (labels.row + down, labels.column + right))
+    row = STEP*(labels.row + down).double()*there
+    column = STEP*(labels.column + right).double()*there
     mean = torch.stack([row, column, look], 2)
     sd = torch.stack([place_sd, place_sd, look_sd], 2)
     shape = torch.where(there, SHAPE_SPAN*(across - .5), 0.)[:, :code.planes]
@@ -209,14 +218,17 @@ def decode_labels(
 )->Labels:
     "The labels whose cells the numbers lie in."
     k = code.objects
-    row, column, look = z[:, :3*k].unflatten(1, (k, 3)).unbind(2)
+    numbers = z[:, :3*k].unflatten(1, (k, 3))
+    row, column, look = numbers.unbind(2)
     # In double: the cells of rare entries are only a few steps of a float wide
     colors = (look.double() - code.edge[:k])/code.color_step[:k]
     color = (colors.floor() + 1).clamp(0, N_COLORS - 1)
     along = (colors - color + 1).clamp(0, 1)
-    shape = F.pad(z[:, 3*k:3*k + code.planes].double(), (0, k - code.planes))
+    shape = z[:, 3*k:3*k + code.planes].double()
+    shape = F.pad(shape, (0, k - code.planes))
     across = (shape/SHAPE_SPAN + .5).clamp(0, 1)
-    entry = find_cell(torch.stack([along, across], 2), code.table, code.axis, code.cut, code.child)
+    points = torch.stack([along, across], 2)
+    entry = find_cell(points, code.table, code.axis, code.cut, code.child)
     parity = code.codebook.parity()[entry]
     canvas = decode_canvas(code, z) if code.canvas else None
     def center(number, even, apart):
@@ -224,4 +236,6 @@ def decode_labels(
         half = ((1 - even)/2 + apart)%1
         return (number/STEP - half + .5).floor() + half - apart  # not round, which rounds halves to even numbers
     down, right = centers_apart(canvas)
-    return Labels(color.long(), entry, center(row, parity//2, down), center(column, parity%2, right), canvas)
+    row = center(row, parity//2, down)
+    column = center(column, parity%2, right)
+    return Labels(color.long(), entry, row, column, canvas)

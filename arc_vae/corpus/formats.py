@@ -32,7 +32,10 @@ def split_80_10_10(
     if n < 10: raise DatasetError(f"{path}: expected at least 10 grids to split 80/10/10, found {n}")
     order = np.random.default_rng(0).permutation(n)
     tenth = n//10
-    return dict(train=items[order[2*tenth:]], val=items[order[:tenth]], test=items[order[tenth:2*tenth]])
+    return dict(
+        train=items[order[2*tenth:]],
+        val=items[order[:tenth]],
+        test=items[order[tenth:2*tenth]])
 
 # %% ../../nbs/corpus/03_formats.ipynb #check-grids
 def _check_grids(where, grids):

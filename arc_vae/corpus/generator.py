@@ -163,9 +163,11 @@ def place_shapes(
         flat = at[0].astype(int)*GRID + at[1]
         size = inside.sum(0)
         fits = ~grids[rows[waiting], flat].any(0) & (size >= MIN_SIZE)
-        done, at = waiting[fits], at[..., fits]
+        done = waiting[fits]
+        at = at[..., fits]
         grids[rows[done], flat[:, fits]] = color[done]
-        boxes[done] = np.stack([size[fits], *at.min(1), *np.ptp(at, 1) + 1], -1)
+        extent = np.ptp(at, 1) + 1
+        boxes[done] = np.stack([size[fits], *at.min(1), *extent], -1)
         waiting = waiting[~fits]
         if not len(waiting): break
     return boxes

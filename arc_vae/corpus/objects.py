@@ -149,7 +149,9 @@ class Objects:
     def shapes(self):
         "Each object as a picture, moved to the upper left corner, float32 (N, 16, 16)."
         picture = torch.zeros(len(self.grid), GRID, GRID, device=self.grid.device)
-        picture[self.owner, self.row - self.top[self.owner], self.column - self.left[self.owner]] = 1
+        row = self.row - self.top[self.owner]
+        column = self.column - self.left[self.owner]
+        picture[self.owner, row, column] = 1
         return picture
 
     def keep(self, which:Tensor, close_ranks:bool=True):
@@ -205,11 +207,12 @@ def find_objects(
     by_grid_and_size = home*(GRID*GRID + 1) - size
     order = (by_grid_and_size*(len(size) + 1) - number).argsort()
     slot = rank_in_grid(home)
-    chosen = order[slot < k]
+    kept = slot < k
+    chosen = order[kept]
     rank = torch.full_like(size, -1).index_copy(0, chosen, number[:len(chosen)])
     owner = rank[group]
     cell = owner >= 0
-    return describe_objects(home[chosen], slot[slot < k], color[chosen], owner[cell], row[cell], column[cell])
+    return describe_objects(home[chosen], slot[kept], color[chosen], owner[cell], row[cell], column[cell])
 
 # %% ../../nbs/corpus/01_objects.ipynb #paint
 def paint(
@@ -225,6 +228,7 @@ def paint(
     for k in range(slots):
         cell = inside & (o.slot[o.owner] == k)
         owner = o.owner[cell]
-        grids[o.grid[owner], o.row[cell], o.column[cell]] = o.color[owner].to(torch.uint8)
+        color = o.color[owner].to(torch.uint8)
+        grids[o.grid[owner], o.row[cell], o.column[cell]] = color
     if o.canvas: grids[~o.canvas.inside()] = OUTSIDE
     return grids

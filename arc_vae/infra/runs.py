@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONFIG_SCHEMA', 'LOCK_SECONDS', 'RunError', 'read_json', 'check_unused', 'run_lock', 'open_run', 'find_corpus',
-           'own_corpus', 'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'write_results',
-           'handle_signals', 'catch_signals', 'ConfigError', 'pick_device']
+           'own_corpus', 'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'handle_signals',
+           'catch_signals', 'ConfigError', 'pick_device']
 
 # %% ../../nbs/infra/02_runs.ipynb #imports
 import json, os, platform, shutil, signal, subprocess, threading
@@ -178,18 +178,6 @@ def read_evaluation(
 )->dict:      # The arrays of evaluation.npz
     "Each test grid, its code and its reconstruction; RunError where the run was not evaluated yet."
     return read_arrays(run_dir, "evaluation", "evaluate")
-
-# %% ../../nbs/infra/02_runs.ipynb #write-results
-def write_results(
-    run_dir,          # A run folder
-    arrays_name:str,  # evaluation or samples
-    arrays:dict,      # name -> array: what NAME.npz holds
-    name:str,         # metrics or samples
-    content:dict,     # What NAME.json holds
-):
-    "Write the arrays of a stage, and then its figures."
-    write_atomic(Path(run_dir)/f"{arrays_name}.npz", lambda f: np.savez_compressed(f, **arrays))
-    write_json(Path(run_dir)/f"{name}.json", content)
 
 # %% ../../nbs/infra/02_runs.ipynb #handle-signals
 @contextmanager

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'MAX_TRAIN_GRIDS', 'comparable', 'count_correct', 'intact_cells', 'count_per_grid', 'accuracies_of_sums',
-           'accuracies', 'accuracies_per_draw', 'bootstrap_weights', 'bootstrap', 'bootstrap_ci', 'accuracy_report',
-           'by_factor', 'nearest_grids', 'pca_reconstruct', 'coding_cost', 'baselines']
+           'accuracies', 'bootstrap_weights', 'bootstrap', 'bootstrap_ci', 'accuracy_report', 'by_factor',
+           'nearest_grids', 'pca_reconstruct', 'coding_cost', 'baselines']
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #imports
 from functools import lru_cache
@@ -126,17 +126,6 @@ def accuracies(
     per_color = [none_for_nan(share) for share in found.pop("per_color_accuracy").tolist()]
     return {name: none_for_nan(share.item()) for name, share in found.items()} | dict(per_color_accuracy=per_color)
 
-# %% ../../nbs/metrics/02_accuracy.ipynb #accuracies-per-draw
-def accuracies_per_draw(
-    counts:dict,               # From count_per_grid
-    weights:np.ndarray=None,   # How often each grid counts, (draws, N); None: once
-)->dict:                       # Each of METRICS, (draws,), a share, skill at most 1; NaN where nothing is to be judged
-    "Accuracies of one or many choices of grids."
-    if weights is None: weights = np.ones((1, len(counts["grids"])))
-    sums = {name: torch.from_numpy(weights @ np.asarray(count)) for name, count in counts.items()}
-    found = accuracies_of_sums(sums)
-    return {name: found[name].numpy() for name in METRICS}
-
 # %% ../../nbs/metrics/02_accuracy.ipynb #bootstrap-weights
 @lru_cache(maxsize=4)
 def _draw_sets(n, draws, seed):
@@ -162,11 +151,15 @@ def bootstrap_weights(
 def bootstrap(
     counts:dict,  # From count_per_grid
     tasks=None,   # As for bootstrap_weights
-)->dict:          # Each of METRICS in a thousand resampled test sets, (1000,)
+)->dict:          # Each of METRICS in a thousand resampled test sets, (1000,); NaN where nothing is to be judged
     "Accuracies of resampled test sets."
     weights = bootstrap_weights(len(counts["grids"]), tasks)
-    parts = [accuracies_per_draw(counts, some.astype(np.float64)) for some in np.split(weights, 20)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+    parts = []
+    for some in np.split(weights, 20):
+        some = torch.from_numpy(some).double()
+        sums = {name: some @ torch.as_tensor(count).double() for name, count in counts.items()}
+        parts.append(accuracies_of_sums(sums))
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in METRICS}
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #bootstrap-ci
 def bootstrap_ci(

@@ -53,7 +53,9 @@ NEARLY = .8   # Share of cells in which shapes agree that count as the same
 
 def _boxes(o, which):
     "Upper left corners and sizes of the boxes of some objects, int64 (n, 2) each."
-    return torch.stack([o.top, o.left], 1)[which], torch.stack([o.height, o.width], 1)[which]
+    corner = torch.stack([o.top, o.left], 1)
+    size = torch.stack([o.height, o.width], 1)
+    return corner[which], size[which]
 
 def _agree_where(fits, cells, other_cells):
     "Among the pairs that fit, bool (pairs,), those whose cells, bool (fits.sum(), 16, 16), are nearly the same."
@@ -71,7 +73,9 @@ def shifted(
     (corner, size), (other_corner, other_size) = _boxes(a, i), _boxes(b, j)
     away = (corner - other_corner).abs().amax(1)
     fits = (size == other_size).all(1) & (away > 0) & (away <= NEAR)  # rare: only these shapes are compared
-    return _agree_where(fits, a.shapes()[i[fits]] > 0, b.shapes()[j[fits]] > 0)
+    cells = a.shapes()[i[fits]] > 0
+    other_cells = b.shapes()[j[fits]] > 0
+    return _agree_where(fits, cells, other_cells)
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #resized
 def _box(cells):
@@ -91,7 +95,8 @@ def resized(
     overlap = (end - start).clamp(0).prod(1)
     larger = torch.maximum(size.prod(1), other_size.prod(1))
     fits = (2*overlap >= larger) & (size != other_size).any(1)
-    cells, other_cells = object_masks(a)[i[fits]], object_masks(b)[j[fits]]
+    cells = object_masks(a)[i[fits]]
+    other_cells = object_masks(b)[j[fits]]
     return _agree_where(fits, cells & _box(other_cells), other_cells & _box(cells))
 
 # %% ../../nbs/metrics/04_object_errors.ipynb #objecterrors
@@ -119,7 +124,8 @@ def match_objects(
     whole = same_color & (shared == a.size[i]) & (shared == b.size[j])
     left = torch.isin(i, i[whole], invert=True) & torch.isin(j, j[whole], invert=True)
     # What shares more cells with another object of its color stands in that one's place.
-    most = torch.zeros_like(b.size).scatter_reduce(0, j[left], (shared*same_color)[left], "amax")
+    in_color = shared*same_color
+    most = torch.zeros_like(b.size).scatter_reduce(0, j[left], in_color[left], "amax")
     moved = left & same_color & (shared == most[j]) & shifted(a, b, i, j)
     half_of_both = (2*shared >= a.size[i]) & (2*shared >= b.size[j])
     rules = {
@@ -139,8 +145,10 @@ def object_errors(
     "What became of each object of the original grids, and which objects were invented."
     x, pred = (torch.as_tensor(grids).cpu().to(torch.uint8) for grids in (x, pred))
     pred, x = comparable(pred, x)
-    a, b = find_objects(x, GRID*GRID), find_objects(pred, GRID*GRID)
-    cells, other_cells = object_masks(a), object_masks(b)
+    a = find_objects(x, GRID*GRID)
+    b = find_objects(pred, GRID*GRID)
+    cells = object_masks(a)
+    other_cells = object_masks(b)
     def overlap(cells, mask): return (cells & mask).flatten(1).sum(1)
     def among(o, which): return torch.isin(torch.arange(len(o.grid)), which)
     pairs = match_objects(a, b, len(x))
@@ -177,5 +185,5 @@ def lost_by_cause(
         "another size": resized,
         "more objects than the code has places": crowded & ~resized,
         "shapes that no entry shows": ~crowded & ~resized}
-    return {cause: dict(grids=int(wrong[which].any(1).sum()), cells=int(wrong[which].sum()))
-            for cause, which in causes.items()}
+    def count(cells): return dict(grids=int(cells.any(1).sum()), cells=int(cells.sum()))
+    return {cause: count(wrong[which]) for cause, which in causes.items()}

@@ -160,14 +160,17 @@ def fit_operator(
     "The same operator in the latent space: a linear map for rotations, else a constant; nothing where no grid fits."
     grids = grids[operator.fits(grids)]
     if not len(grids): return lambda z: z
-    before, after = (vae.encode(x, check=False).cpu() for x in (grids, operator.on_grids(grids).contiguous()))
+    changed = operator.on_grids(grids).contiguous()
+    before = vae.encode(grids, check=False).cpu()
+    after = vae.encode(changed, check=False).cpu()
     if not isinstance(operator, Rotation):
         vector = best_vector(before, after)
         return lambda z: z + vector
     goal = operator.on_grids(vae.decode(before).cpu())
-    def exact(found): return agreement(vae.decode(before @ found[:-1] + found[-1]).cpu(), goal)[0]
+    def applied(found, z): return z @ found[:-1] + found[-1]
+    def exact(found): return agreement(vae.decode(applied(found, before)).cpu(), goal)[0]
     found = max((fit_map(before, after, rounds) for rounds in (30, 1)), key=exact)
-    return lambda z: z @ found[:-1] + found[-1]
+    return partial(applied, found)
 
 # %% ../../nbs/metrics/06_operators.ipynb #measure-equivariance
 def measure_equivariance(
@@ -207,7 +210,8 @@ def equivariance_metrics(
     pred:Tensor,   # What decode makes of these, uint8 (M, 16, 16)
 )->dict:           # operator -> as measure_equivariance; with _by_code, the network's own
     "How exactly operators on codes do what they do to grids."
-    val, test = val[:N_MEASURED].cpu(), [part[:N_MEASURED] for part in (x, mu, pred)]
+    val = val[:N_MEASURED].cpu()
+    test = [part[:N_MEASURED] for part in (x, mu, pred)]
     on_codes = {name: (operator, fit_operator(vae, operator, val)) for name, operator in OPERATORS.items()}
     if vae.axes:  # its own operators; a constant would also recolor what is not there, which the operator leaves black
         own = dict(recolor=partial(recolor, vae, by=OPERATORS["recolor"].by, wrap=True))

@@ -6,6 +6,7 @@
 __all__ = ['Resampled', 'resample_metrics', 'describe_difference', 'compare']
 
 # %% ../../nbs/report/03_compare.ipynb #imports
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from ..infra.runs import read_evaluation, read_run
 from ..model import elbo
 from ..metrics.labels import format_metric, label_of, text_table
-from ..metrics.accuracy import accuracies_per_draw, bootstrap, bootstrap_weights, count_per_grid
+from ..metrics.accuracy import METRICS, accuracies, bootstrap, bootstrap_weights, count_per_grid
 
 # %% ../../nbs/report/03_compare.ipynb #resample-metrics
 class Resampled(NamedTuple):
@@ -36,7 +37,8 @@ def resample_metrics(
     rate = arrays["rate"].astype(np.float64)
     nats = dict(objective=distortion + beta*rate, distortion=distortion, rate=rate, elbo=elbo(distortion, rate))
     value = {key: cost.mean() for key, cost in nats.items()}
-    for key, share in accuracies_per_draw(counts).items(): value[key] = float(share[0])
+    shares = accuracies(counts)
+    for key in METRICS: value[key] = math.nan if shares[key] is None else shares[key]
     if not np.array_equal(arrays["x"], first["x"]): return Resampled(value, None)
     weights = bootstrap_weights(len(x))
     draws = bootstrap(counts)
