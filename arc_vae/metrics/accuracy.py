@@ -84,14 +84,8 @@ def count_per_grid(
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #accuracies-of-sums
 METRICS = (  # from easy to hard
-    "pixel_accuracy",
-    "skill",
-    "foreground_accuracy",
-    "foreground_precision",
-    "balanced_color_accuracy",
-    "object_recall",
-    "exact_match",
-)
+    "pixel_accuracy", "skill", "foreground_accuracy", "foreground_precision", "balanced_color_accuracy",
+    "object_recall", "exact_match")
 
 def accuracies_of_sums(
     sums:dict,  # Counts summed over grids, with or without objects; tensors, maybe with further dimensions in front
