@@ -26,7 +26,7 @@ from ..infra.runs import RunError, read_run
 from ..corpus.formats import save_corpus
 from ..corpus.generator import make_grids
 from ..data import COLOR_NAMES, GRID, N_COLORS, OUTSIDE, pad_grids
-from ..corpus.objects import Canvas, exchange_background
+from ..corpus.objects import Canvas, from_black
 from ..model import VAE, most_probable
 from ..code.codebook import CERTAIN_LOGIT, SOURCES
 from ..code.cells import SHAPE_SPAN, STEP, missing_moments
@@ -182,7 +182,7 @@ def _examples(pad, n=64):
     x, number = torch.from_numpy(make_grids(n, seed=77)[0]), torch.arange(n)
     if not pad: return x
     canvas = Canvas(number%GRID + 1, number//4 + 1, number%N_COLORS)
-    return torch.where(canvas.inside(), exchange_background(x, canvas.background[:, None, None]), OUTSIDE).byte()
+    return from_black(x, canvas)
 
 def export_run(run_dir, out="")->Path:
     "Write a run's model as ONNX and safetensors with a card, into export/ of the run or another folder."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['connected_components', 'describe_components', 'count_objects', 'Canvas', 'canvas_of', 'exchange_background',
-           'on_black', 'rank_in_grid', 'Objects', 'describe_objects', 'find_objects', 'paint']
+           'on_black', 'from_black', 'rank_in_grid', 'Objects', 'describe_objects', 'find_objects', 'paint']
 
 # %% ../../nbs/corpus/01_objects.ipynb #imports
 from dataclasses import dataclass, replace
@@ -121,6 +121,15 @@ def on_black(
 )->Tensor:          # Colors, uint8 (n, 16, 16)
     "The same grids with a black background, also outside."
     return exchange_background(x, canvas.background[:, None, None])*(x < OUTSIDE)
+
+# %% ../../nbs/corpus/01_objects.ipynb #from-black
+def from_black(
+    x:Tensor,       # Colors on black, uint8 (n, 16, 16)
+    canvas:Canvas,  # What they are to lie on
+)->Tensor:          # Colors, OUTSIDE beyond the ends of smaller grids, uint8 (n, 16, 16)
+    "Undo on_black: grids on their own background, in their own size."
+    colored = exchange_background(x, canvas.background[:, None, None])
+    return torch.where(canvas.inside(), colored, OUTSIDE)
 
 # %% ../../nbs/corpus/01_objects.ipynb #rank-in-grid
 def rank_in_grid(

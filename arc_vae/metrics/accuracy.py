@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ..data import GRID, N_COLORS, OUTSIDE
 from ..corpus.generator import count_drawn
-from ..corpus.objects import canvas_of, exchange_background, on_black
-from ..corpus.objects import connected_components, describe_components
+from ..corpus.objects import canvas_of, connected_components, describe_components, exchange_background
+from ..corpus.objects import from_black, on_black
 from .likelihood import likelihood_metrics
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #comparable
@@ -269,11 +269,7 @@ def baselines(
 )->dict:                # name -> accuracies with their intervals, and distortion in nats per grid where there is one
     "The all-background picture with the cost of coding by color frequencies, the nearest training grid, a linear code."
     background = torch.zeros_like(x)
-    outside = x == OUTSIDE
-    if outside.any():
-        color = canvas_of(x).background
-        background += color[:, None, None].to(x.dtype)
-        background[outside] = OUTSIDE
+    if (x == OUTSIDE).any(): background = from_black(background, canvas_of(x))
     pictures = dict(
         all_background=background,
         nearest_training_grid=train[nearest_grids(train, x)],

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import OUTSIDE, rng, to_corner
-from ..corpus.objects import canvas_of, exchange_background, on_black
-from ..corpus.objects import find_objects, paint
+from ..corpus.objects import canvas_of, find_objects, from_black, on_black, paint
 from ..model import VAE
 from ..code.codebook import MIRROR, QUARTER
 from ..code.operators import recolor, turn
@@ -32,9 +31,7 @@ def on_canvas(
     def changed(self, x):
         if not (x == OUTSIDE).any(): return change(self, x)
         canvas = canvas_of(x)
-        done = change(self, on_black(x, canvas))
-        done = exchange_background(done, canvas.background[:, None, None])
-        return torch.where(x < OUTSIDE, done, OUTSIDE)
+        return from_black(change(self, on_black(x, canvas)), canvas)
     return changed
 
 # %% ../../nbs/metrics/06_operators.ipynb #translation
