@@ -39,7 +39,7 @@ rectangles, patterns = (cells.reshape(-1, MAX_SIZE, 2).tolist()
                         for cells in (drawing.RECTANGLE_CELLS, drawing.PATTERN_CELLS))
 shares = [*np.repeat(RECTANGLE*of_size/2, 2).tolist(), *[PATTERN/len(patterns)]*len(patterns)]
 for shape, share in zip(rectangles + patterns, shares):
-    SHAPES[tuple(y*WIDE + x for y, x in shape if y != drawing.OUTSIDE)] += share
+    SHAPES[tuple(y*WIDE + x for y, x in shape if y != drawing.OFF_GRID)] += share
 
 
 @lru_cache(1 << 16)
