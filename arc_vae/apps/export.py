@@ -161,8 +161,8 @@ def from_pretrained(
     "A model that somebody saved or pushed; CheckpointError where it is not there whole, ImportError without an extra."
     folder = as_path(source, "a model", CheckpointError)
     try:
-        from huggingface_hub import snapshot_download
         from safetensors.torch import load_model
+        if not folder.is_dir(): from huggingface_hub import snapshot_download  # what lies here needs no hub
     except ModuleNotFoundError as error: raise ImportError(f"from_pretrained: {arc_vae.missing(error)}") from None
     try:
         if not folder.is_dir():
