@@ -257,6 +257,7 @@ def count_entries(
     n:Tensor,         # How often each occurs, int64 (M,)
 ):
     "Estimate the probability of each entry in each table by counting."
+    if not len(n): return  # black grids alone
     # All tables are counted in one go
     index = code.table[slot]*code.codebook.entries + entry
     count = torch.bincount(index, n.double(), minlength=code.log_prob.numel()).view_as(code.log_prob)
@@ -315,10 +316,10 @@ def refit_code(
     grids:Tensor,     # The training split, uint8 (N, 16, 16)
 ):
     "Count the entries again after pictures have changed, and cut their cells anew where they were."
-    o, n, _ = training_objects(code, grids)
-    if not len(n): return
     if code.canvas: count_on_canvas(code, grids)
-    else: count_entries(code, o.slot, nearest_entry(code, o), n)
+    else:
+        o, n, _ = training_objects(code, grids)
+        count_entries(code, o.slot, nearest_entry(code, o), n)
     # Where an entry stands now is where it would like to be, so that neighbors stay neighbors
     center = ((code.low + code.high)/2).cpu().numpy()
     code.cut_cells([position[:, :len(code.span(k))] for k, position in enumerate(center)])
