@@ -13,7 +13,7 @@ from arc_vae.data import GridCorpus
 from arc_vae.evaluate import EvaluatedSplit, measure, verdict
 from arc_vae.model import Gaussian
 from arc_vae.metrics.accuracy import METRICS, nearest_grids
-from arc_vae.report.figures import figure_kl, figure_reconstructions, save_figure
+from arc_vae.report.figures import figure_meaning, figure_reconstructions, save_figure
 from arc_vae.report.page import write_report
 from arc_vae.report.tables import VERDICTS, format_report, report_facts, report_headline, report_questions
 
@@ -25,7 +25,7 @@ def metrics(evaluated):
 
 @pytest.fixture(scope="module")
 def page(evaluated):
-    for name, draw in dict(reconstructions=figure_reconstructions, kl=figure_kl).items():
+    for name, draw in dict(reconstructions=figure_reconstructions, meaning=figure_meaning).items():
         save_figure(draw(evaluated), evaluated, name)
     return write_report(evaluated)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DPI', 'CELL', 'GAP', 'PITCH', 'save_figure', 'figure_learning', 'draw_grids', 'figure_reconstructions', 'draw_bars',
-           'figure_by_factor', 'figure_kl', 'figure_meaning', 'worst_objects', 'figure_failures', 'draw_evaluation']
+           'figure_by_factor', 'figure_meaning', 'worst_objects', 'figure_failures', 'draw_evaluation']
 
 # %% ../../nbs/report/00_figures.ipynb #imports
 import io
@@ -16,7 +16,6 @@ from ..infra.files import write_atomic
 from ..infra.runs import read_evaluation, read_log, read_run
 from ..data import new_figure, render_grids
 from ..metrics.labels import label_of
-from ..metrics.likelihood import ACTIVE_KL
 from ..metrics.object_errors import ERROR_TYPES, ObjectErrors, object_errors
 
 # %% ../../nbs/report/00_figures.ipynb #save-figure
@@ -141,22 +140,6 @@ def figure_by_factor(run_dir):
     ax.set(xlabel="objects in the grid", ylim=(0, 1.25))
     return fig
 
-# %% ../../nbs/report/00_figures.ipynb #figure-kl
-def figure_kl(run_dir):
-    "Mean KL of each dimension, sorted, against the threshold of activity."
-    (metrics,) = read_run(run_dir, "metrics")
-    kl = np.array(metrics["test"]["kl_per_dim"])
-    order = np.argsort(-kl, kind="stable")
-    fig = new_figure(5, 2.4)
-    ax = fig.subplots()
-    ax.bar(range(len(kl)), kl[order])
-    ax.axhline(ACTIVE_KL, color="tab:red", lw=1.2, label=f"active above {ACTIVE_KL:g}")
-    many = dict(rotation=90, fontsize=min(8, 300/len(kl))) if len(kl) > 12 else {}
-    ax.set_xticks(range(len(kl)), [f"z{i}" for i in order], **many)
-    ax.set(yscale="log", ylim=(.01, max(1, 2*kl.max())), ylabel="nats a grid, log scale")
-    ax.legend(fontsize=7)
-    return fig
-
 # %% ../../nbs/report/00_figures.ipynb #figure-meaning
 def figure_meaning(run_dir):
     "What can be read off the numbers, and which of them say it; None where there are no factors, or too few grids."
@@ -226,7 +209,6 @@ def draw_evaluation(
         reconstructions=figure_reconstructions,
         by_factor=figure_by_factor,
         failures=figure_failures,
-        kl=figure_kl,
         meaning=figure_meaning)
     drawn = {name: draw(run_dir) for name, draw in figures.items()}
     return [save_figure(fig, run_dir, name) for name, fig in drawn.items() if fig is not None]

@@ -33,7 +33,6 @@ CAPTIONS = {  # Figures in the order of the report
     "Calculating with the numbers": dict(
         operators="One test grid whose numbers are edited, and led on a straight line to those of another."),
     "What the numbers say": dict(
-        kl="How many nats each of the numbers says; one below the line is as good as unused.",
         meaning=(
             "Left, how well what the generator drew can be predicted from the numbers, 1 is perfect. Right, from which "
             "number it is predicted: one bright field in a row and in a column is best; DCI says the same."),
