@@ -68,25 +68,11 @@ def importance(
     model,            # A fitted probe
     mu:np.ndarray,    # Codes that it has not learned from, (N, D)
     y:np.ndarray,     # Their targets, (N,)
-    classes:bool,     # Whether targets are classes
-    repeats:int=3,    # How often each dimension is shuffled
-    seed:int=0,       # Of the shuffling
 )->np.ndarray:        # Accuracy, or R², lost without each dimension; (D,), 0 where it could be chance
-    """Permutation importance of each dimension on held-out codes (Breiman 2001, sec. 10).
-
-    scikit-learn's tells how it varies over shuffles, not over grids, of which the standard errors are here."""
-    def loss(guess): return (guess != y).astype(float) if classes else (guess - y)**2/y.var()
-    draw = np.random.default_rng(seed)
-    orders = np.stack([draw.permutation(len(y)) for _ in range(repeats)])
-    before, lost = loss(model.predict(mu)), []
-    for d in range(mu.shape[1]):
-        shuffled = np.repeat(mu[None], repeats, 0)
-        shuffled[..., d] = mu[orders, d]
-        guesses = model.predict(shuffled.reshape(-1, mu.shape[1])).reshape(repeats, -1)
-        more = loss(guesses).mean(0) - before
-        by_chance = 3*more.std()/len(y)**.5
-        lost.append(more.mean() if more.mean() > by_chance else 0.)
-    return np.array(lost)
+    "Permutation importance of each dimension on held-out codes (Breiman 2001, sec. 10)."
+    from sklearn.inspection import permutation_importance
+    lost = permutation_importance(model, mu, y, random_state=0)
+    return np.where(lost.importances_mean > 3*lost.importances_std, lost.importances_mean, 0.)
 
 # %% ../../nbs/metrics/03_disentanglement.ipynb #concentration
 def concentration(
@@ -133,7 +119,7 @@ def disentanglement(
             classes = name in CATEGORICAL
             probes[name], boosted = probe((val_mu[train_rows], train_y), (mu[rows], y), classes)
             if name not in PROBED_FACTORS or boosted is None: continue
-            lost.append(importance(boosted, mu[rows], y, classes))
+            lost.append(importance(boosted, mu[rows], y))
             baseline = probes[name]["trivial"]
             skills.append(max(0., (probes[name]["boosted"] - baseline)/(1 - baseline)))
     if len(lost) < len(PROBED_FACTORS): return dict(probes=probes, dci=None)
