@@ -43,7 +43,7 @@ EPOCH_LINE = re.compile(
     r"cells [\d.]+% \(black [\d.]+%\)  left \d+:\d\d", re.M)
 ACCURACIES = ("pixel_accuracy", "skill", "foreground_accuracy", "foreground_precision", "balanced_color_accuracy",
               "object_recall", "exact_match")
-ERRORS = ("whole", "shifted", "resized", "wrong color", "smeared", "dropped")
+ERRORS = ("whole", "wrong color", "smeared", "dropped")
 
 
 def read(path):

@@ -46,8 +46,6 @@ def fill(
 OUTCOMES = {
     "whole": "all its cells are right, and no wrong cell of its color touches it",
     "smeared": "in place and in color, but with another outline",
-    "resized": "rows or columns gained or lost",
-    "shifted": "the same shape up to three cells away",
     "wrong color": "another color stands in its place",
     "dropped": "less than a quarter of its cells are left",
     "invented": "where there was nothing; not among the objects of the grids"}
