@@ -267,8 +267,8 @@ def explore(source, options, name, no_browser, html):
         from arc_vae.apps.export import write_page
         path = write_page(source, html)
         return click.echo(f"{html}: {path.stat().st_size/1e3:,.0f} kB, opened by any browser")
-    from arc_vae.apps.run import explorer_notebook, open_lab
-    open_lab(explorer_notebook(source), not no_browser, options)
+    from arc_vae.apps.run import open_lab
+    open_lab(source, not no_browser, options)
 
 # %% ../../nbs/apps/08_cli.ipynb #corpus
 def _describe(path):

@@ -83,6 +83,7 @@ class Explorer:
         atlas:Atlas,
         seed:int=0,       # Of the random buttons
         source:str="",    # What arc_vae.load takes to load the model
+        model_id=None,    # Of its widget; None: any
     ):
         self.vae, self.atlas, self.source, self.axes = vae, atlas, source, vae.axes
         self.random = rng("picture", seed)
@@ -91,7 +92,7 @@ class Explorer:
         self.soon = Debounce(self._draw)
         self._make_views()
         self._make_buttons()
-        self.widget = self._lay_out()
+        self.widget = self._lay_out(model_id)
         first, second = atlas.many_objects_first()[:2]
         self.ends = list(torch.tensor(atlas.mu[[first, second]]))  # A and B
         self.go(self._state_of_grid(first))
@@ -132,7 +133,7 @@ class Explorer:
         self.operators = {text: button(text, lambda edit=edit: self.edit(edit), tip)
                           for text, (tip, edit) in OPERATOR_BUTTONS.items() if self.axes}
 
-    def _lay_out(self):
+    def _lay_out(self, model_id):
         random_grid, random_prior, undo, reset, encode, clear, set_a, set_b, join, delete = self.buttons.values()
         operators = [*self.operators.values(), join, delete] if self.axes else []
         page = in_a_row(
@@ -144,7 +145,7 @@ class Explorer:
             in_a_column(in_a_row(set_a, in_a_column(self.line), set_b), self.python, least=400, most=900),
             align_items="flex-start", grid_gap="12px 16px")
         top = in_a_row(random_grid, random_prior, undo, reset, self.message)
-        return w.VBox([top, page], layout=dict(grid_gap="8px", overflow="visible"))
+        return w.VBox([top, page], layout=dict(grid_gap="8px", overflow="visible"), model_id=model_id)
 
     def _on_line(self, change):
         z = torch.lerp(*self.ends, change.new[0])
@@ -286,11 +287,12 @@ class Explorer:
 def explore(
     source,        # An evaluated run, or a checkpoint
     seed:int=0,    # Of the random buttons
+    model_id=None, # By which JupyterLab finds what is shown
 ):                 # Explorer, or a Label that says what is missing
     "The explorer of a run or of a model; one that is missing or damaged becomes one line of text."
     try:
         atlas = None if Path(source).is_file() else atlas_of_run(source)
         vae = load(source)
-        return Explorer(vae, atlas or atlas_of_model(vae, seed=seed), seed, str(Path(source).resolve()))
+        return Explorer(vae, atlas or atlas_of_model(vae, seed=seed), seed, str(Path(source).resolve()), model_id)
     except (RunError, CheckpointError) as error:
-        return w.Label(str(error))
+        return w.Label(str(error), model_id=model_id)

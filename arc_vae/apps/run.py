@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'KERNEL_ENVIRONMENT', 'STAGES', 'run_path', 'existing_run', 'own_kernel', 'kernel_environment',
            'socket_dir', 'terminal_name', 'forward_signals', 'atomic_notebook_io', 'raise_cli_error', 'execute',
-           'new_run', 'train_stage', 'explorer_notebook', 'lab_server', 'run_cells', 'open_lab']
+           'new_run', 'train_stage', 'explorer_notebook', 'lab_server', 'open_lab']
 
 # %% ../../nbs/apps/00_run.ipynb #imports
-import json, os, re, signal, subprocess, sys, tempfile, time, urllib.request, webbrowser
+import os, re, signal, subprocess, sys, tempfile, time, urllib.request, webbrowser
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from html import escape
@@ -17,7 +17,7 @@ from pathlib import Path
 import joblib
 
 import arc_vae
-from ..infra.files import as_json, did_you_mean, remove_temp_files, subprocess_env, write_atomic
+from ..infra.files import did_you_mean, remove_temp_files, subprocess_env, write_atomic
 from ..infra.logging import STATUS, log, quiet
 from ..infra.runs import RunError, check_unused, handle_signals, pick_device
 from ..infra.tracking import check_mode
@@ -56,11 +56,13 @@ def existing_run(
 
 # %% ../../nbs/apps/00_run.ipynb #own-kernel
 def own_kernel(
-    folder,  # Where its description goes
-)->dict:     # Environment variables
-    "This Python with this package as the kernel `python3`, whatever else has that name on JUPYTER_PATH."
+    folder,         # Where its description goes
+    name="python3", # What it is called
+    *arguments,     # Further ones of its command line
+)->dict:            # Environment variables
+    "This Python with this package as a kernel, whatever else has its name on JUPYTER_PATH."
     from ipykernel.kernelspec import write_kernel_spec
-    write_kernel_spec(os.path.join(folder, "kernels", "python3"))
+    write_kernel_spec(os.path.join(folder, "kernels", name), extra_arguments=list(arguments))
     paths = [str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     return dict(JUPYTER_PATH=os.pathsep.join(paths), PYTHONPATH=subprocess_env()["PYTHONPATH"])
 
@@ -237,27 +239,20 @@ def explorer_notebook(
 )->Path:              # explore-<name>.ipynb in the folder, written anew
     "Write a notebook that opens the explorer; one that came with a run is never opened, because what is opened is run."
     import nbformat
-    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+    from nbformat.sign import NotebookNotary
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
     folder = folder or Path("outputs").resolve()
     name = source.name.removesuffix(".pth")
     where = os.path.relpath(source, folder)
+    view = {"application/vnd.jupyter.widget-view+json": dict(version_major=2, version_minor=0, model_id="explorer")}
     code = f"from {arc_vae.__name__}.apps.explorer import explore\n\nexplore({where!r})"
     title = f"**{escape(name)}**. Shift+Enter in the cell below begins anew."
     hidden = dict(jupyter=dict(source_hidden=True))
-    cells = [new_markdown_cell(title, id="what"), new_code_cell(code, id="explore", metadata=hidden)]
-    kernel = dict(display_name="python3", language="python", name="python3")
-    text = nbformat.writes(new_notebook(cells=cells, metadata=dict(kernelspec=kernel)))
-    return write_atomic(folder/f"explore-{name}.ipynb", lambda f: f.write(text.encode()))
-
-# %% ../../nbs/apps/00_run.ipynb #retry
-def _retry(call, errors, message, alive=lambda: True, seconds=60):
-    "What a call returns once it does not fail any more; RunError where that does not happen."
-    end = time.monotonic() + seconds
-    while True:
-        try: return call()
-        except errors:
-            if not alive() or time.monotonic() > end: raise RunError(message) from None
-        time.sleep(.1)
+    explorer = new_code_cell(code, id="explore", metadata=hidden, outputs=[new_output("display_data", view)])
+    kernel = dict(display_name="explorer", language="python", name="explorer")
+    nb = new_notebook(cells=[new_markdown_cell(title, id="what"), explorer], metadata=dict(kernelspec=kernel))
+    NotebookNotary().sign(nb)  # what is not signed JupyterLab does not show
+    return write_atomic(folder/f"explore-{name}.ipynb", lambda f: f.write(nbformat.writes(nb).encode()))
 
 # %% ../../nbs/apps/00_run.ipynb #lab-server
 @contextmanager
@@ -274,74 +269,40 @@ def lab_server(
                               stderr=subprocess.DEVNULL)
 
     def find():
-        "The server's address, once it answers, and its token, from a file that only its user can read."
-        info = next(info for info in list_running_servers() if info["pid"] == server.pid)
-        address = f"http://127.0.0.1:{info['port']}{info['base_url']}"
-        urllib.request.urlopen(f"{address}api/status?token={info['token']}", timeout=5).close()
-        return address, info["token"]
+        "Once the server answers its address, and its token, from a file that only its user can read."
+        with suppress(StopIteration, OSError):
+            info = next(info for info in list_running_servers() if info["pid"] == server.pid)
+            address = f"http://127.0.0.1:{info['port']}{info['base_url']}"
+            urllib.request.urlopen(f"{address}api/status?token={info['token']}", timeout=5).close()
+            return address, info["token"]
 
     try:
-        message = "JupyterLab did not start; is its port taken?"
-        address, token = _retry(find, (StopIteration, OSError), message, lambda: server.poll() is None)
-        yield server, address, token
+        end = time.monotonic() + 60
+        while not (found := find()):
+            if server.poll() is not None or time.monotonic() > end:
+                raise RunError("JupyterLab did not start; is its port taken?")
+            time.sleep(.1)
+        yield server, *found
     finally:
         server.terminate()
         try: server.wait(20)
         except subprocess.TimeoutExpired: server.kill()
 
-# %% ../../nbs/apps/00_run.ipynb #kernel-client
-def _kernel_client(address, token, path):
-    "A client of the kernel that a server starts for a notebook."
-    from jupyter_client import BlockingKernelClient
-    from jupyter_core.paths import jupyter_runtime_dir
-    wanted = dict(path=path, name=path, type="notebook", kernel=dict(name="python3"))
-    headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{address}api/sessions", as_json(wanted).encode(), headers)
-    with urllib.request.urlopen(request, timeout=60) as answer: kernel = json.load(answer)["kernel"]["id"]
-    client = BlockingKernelClient(connection_file=os.path.join(jupyter_runtime_dir(), f"kernel-{kernel}.json"))
-    client.load_connection_file()
-    client.start_channels()
-    # an error also where its heart does not beat yet
-    _retry(lambda: client.wait_for_ready(timeout=60), RuntimeError, "the notebook's kernel did not start")
-    return client
-
-# %% ../../nbs/apps/00_run.ipynb #run-cells
-def run_cells(
-    notebook:Path,  # Whose cells are run, and where their outputs are written
-    address:str,    # Of the server
-    token:str,
-):
-    "Run a notebook's cells up to the first error, in the kernel its server has for it; RunError for no notebook."
-    import nbformat
-    from nbformat.sign import NotebookNotary
-    from nbformat.v4 import output_from_msg
-    try: nb = nbformat.read(notebook, 4)
-    except ValueError: raise RunError(f"{notebook}: expected a notebook, found something else; remove it") from None
-    client = _kernel_client(address, token, notebook.name)
-    for cell in nb.cells:
-        if cell.cell_type != "code": continue
-        messages = []
-        reply = client.execute_interactive(cell.source, output_hook=messages.append, timeout=600)
-        kinds = ("execute_result", "display_data", "stream", "error")
-        cell.outputs = [output_from_msg(message) for message in messages if message["msg_type"] in kinds]
-        cell.execution_count = reply["content"]["execution_count"]
-        if reply["content"]["status"] != "ok": break
-    client.stop_channels()
-    write_atomic(notebook, lambda f: f.write(nbformat.writes(nb).encode()))
-    NotebookNotary().sign(nb)  # what is not signed JupyterLab does not show
-
 # %% ../../nbs/apps/00_run.ipynb #open-lab
 def open_lab(
-    notebook:Path,     # What is opened
+    source:Path,       # A run folder, or a checkpoint
     browser:bool=True, # In a browser, too
     options:tuple=(),  # Further words of JupyterLab's command line
 ):
-    "Serve a notebook with its cells run until somebody stops the server."
+    "Serve the explorer of a model until somebody stops the server."
     log.info("starting JupyterLab and the explorer: some seconds")
-    with socket_dir() as folder, lab_server(notebook.parent, options, os.environ | own_kernel(folder)) as started:
-        server, address, token = started
-        run_cells(notebook, address, token)
-        link = f"{address}doc/tree/{notebook.name}?token={token}"
-        log.info(f"{link}\nCtrl-C ends it")
-        if browser: webbrowser.open(link)
-        with handle_signals(lambda number, frame: server.terminate()): server.wait()
+    notebook = explorer_notebook(source)
+    explore = f"explore({str(source)!r}, model_id='explorer')"
+    start = f"from {arc_vae.__name__}.apps.explorer import explore\nmade = {explore}"
+    with socket_dir() as folder:
+        env = os.environ | own_kernel(folder) | own_kernel(folder, "explorer", "-c", start)
+        with lab_server(notebook.parent, options, env) as (server, address, token):
+            link = f"{address}doc/tree/{notebook.name}?token={token}"
+            log.info(f"{link}\nCtrl-C ends it")
+            if browser: webbrowser.open(link)
+            with handle_signals(lambda number, frame: server.terminate()): server.wait()
