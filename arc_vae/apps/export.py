@@ -25,7 +25,7 @@ from ..infra.checkpoint import CheckpointError
 from ..infra.runs import RunError, read_run
 from ..corpus.formats import save_corpus
 from ..corpus.generator import make_grids
-from ..data import COLOR_NAMES, GRID, N_COLORS, OUTSIDE, pad_grids
+from ..data import COLOR_NAMES, GRID, N_COLORS, pad_grids
 from ..corpus.objects import Canvas, from_black
 from ..model import VAE, most_probable
 from ..code.codebook import CERTAIN_LOGIT, SOURCES
@@ -88,10 +88,16 @@ def to_onnx(
     return paths
 
 # %% ../../nbs/apps/06_export.ipynb #card
-_CARD = """
+_CARD = """---
+library_name: arc_vae
+license: apache-2.0
+tags: [arc, vae]
+---
+
 # {name}
 
-A beta-VAE that maps {grids} to {latent_dim} numbers and back, network `{network}`.
+A beta-VAE that maps ARC grids of at most 16x16 cells, padded with {pad}, to {latent_dim} numbers and back, network
+`{network}`.
 
 ```python
 import arc_vae
@@ -104,8 +110,8 @@ grids = vae.decode(z)
 {figures}
 {onnx}"""
 _ONNX = """
-`encoder.onnx` takes grids, uint8 (N, 16, 16), to mu and logvar (N, {latent_dim}); `decoder.onnx` takes z, float32
-(N, {latent_dim}), to the logits of {channels}, 16, 16). Both were compared with PyTorch by onnxruntime.
+`encoder.onnx` takes padded grids, uint8 (N, 16, 16), to mu and logvar; `decoder.onnx` takes z, float32, to logits,
+(N, {channels}, 16, 16). Both were compared with PyTorch by onnxruntime.
 """
 
 # %% ../../nbs/apps/06_export.ipynb #model-card
@@ -116,20 +122,13 @@ def model_card(
     onnx:bool=True, # Whether ONNX files are beside it
 )->str:             # Markdown with its metadata in front
     "What the model is, how to use it, and its test figures."
-    from huggingface_hub import ModelCardData
-    data = ModelCardData(license="apache-2.0", library_name="arc_vae", tags=["arc", "vae"], model_name=name)
     rows = [["metric", "on test grids"]]
     for key in ("pixel_accuracy", "foreground_accuracy", "exact_match", "distortion", "rate"):
         if test and test.get(key) is not None: rows.append([label_of(key).name, format_metric(key, test[key])])
     table = markdown_table(rows) if len(rows) > 1 else "It has not been evaluated."
-    grids, channels = "16x16 ARC grids (10 colors)", f"{N_COLORS} colors, (N, {N_COLORS}"
-    if vae.pad:
-        grids = "ARC grids of at most 16x16 cells (10 colors)"
-        channels = f"{N_COLORS} colors and of cells outside, which are {OUTSIDE} in a grid, (N, {N_COLORS + 1}"
-    onnx = _ONNX.format(latent_dim=vae.latent_dim, channels=channels) if onnx else ""
-    text = _CARD.format(
-        name=name, grids=grids, latent_dim=vae.latent_dim, network=vae.network, figures=table, onnx=onnx)
-    return f"---\n{data.to_yaml()}\n---\n{text}"
+    onnx = _ONNX.format(channels=N_COLORS + bool(vae.pad)) if onnx else ""
+    return _CARD.format(
+        name=name, pad=vae.pad, latent_dim=vae.latent_dim, network=vae.network, figures=table, onnx=onnx)
 
 # %% ../../nbs/apps/06_export.ipynb #save-pretrained
 def save_pretrained(
