@@ -25,7 +25,7 @@ config.json log.jsonl training.json metrics.json report.html samples.npz samples
 02_train.ipynb 03_evaluate.ipynb 04_latent_viz.ipynb 05_sample.ipynb
 checkpoints/last.pth checkpoints/vae_best.pth checkpoints/encoder.pth checkpoints/decoder.pth
 checkpoints/beta_mid.pth checkpoints/beta_final.pth
-figures/learning.png figures/reconstructions.png figures/by_factor.png
+figures/learning.png figures/reconstructions.png
 figures/latent_map.png figures/traversals.png figures/interpolations.png figures/samples.png
 figures/meaning.png figures/failures.png
 """.split()

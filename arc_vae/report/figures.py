@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DPI', 'CELL', 'GAP', 'PITCH', 'save_figure', 'figure_learning', 'draw_grids', 'figure_reconstructions', 'draw_bars',
-           'figure_by_factor', 'figure_meaning', 'worst_objects', 'figure_failures', 'draw_evaluation']
+           'figure_meaning', 'worst_objects', 'figure_failures', 'draw_evaluation']
 
 # %% ../../nbs/report/00_figures.ipynb #imports
 import io
@@ -124,22 +124,6 @@ def draw_bars(
     ax.set_xticks(range(len(names)), names, fontsize=7)
     ax.legend(fontsize=7, loc="upper center", ncols=len(series))
 
-# %% ../../nbs/report/00_figures.ipynb #figure-by-factor
-def figure_by_factor(run_dir):
-    "Cells and grids that are right, by number of objects; None where the corpus has no factors."
-    groups = read_run(run_dir, "metrics")[0]["test"].get("by_factor")
-    if not groups: return None
-    fig = new_figure(5, 2.6)
-    ax = fig.subplots()
-    parts = groups["objects"]
-    names = [f"{name}\n(n={part['n']:,})" for name, part in parts.items()]
-    series = {}
-    for name, key in dict(foreground_accuracy="foreground_accuracy", exact_match="exact").items():
-        series[label_of(name).name] = [part[key] or 0 for part in parts.values()]
-    draw_bars(ax, names, series, "{:.0%}")
-    ax.set(xlabel="objects in the grid", ylim=(0, 1.25))
-    return fig
-
 # %% ../../nbs/report/00_figures.ipynb #figure-meaning
 def figure_meaning(run_dir):
     "What can be read off the numbers, and which of them say it; None where there are no factors, or too few grids."
@@ -207,7 +191,6 @@ def draw_evaluation(
     figures = dict(
         learning=figure_learning,
         reconstructions=figure_reconstructions,
-        by_factor=figure_by_factor,
         failures=figure_failures,
         meaning=figure_meaning)
     drawn = {name: draw(run_dir) for name, draw in figures.items()}

@@ -25,7 +25,6 @@ CAPTIONS = {  # Figures in the order of the report
         reconstructions=(
             "Test grids with the fewest, a typical number of and the most wrong cells: the original above, below it "
             "what came back, its wrong cells outlined."),
-        by_factor="What comes back, by number of objects in the grid.",
         failures=(
             "The grids in which each kind of failure is worst, original above reconstruction, the object outlined. "
             "Shares are of all objects of the test grids.")),
