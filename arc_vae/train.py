@@ -155,6 +155,15 @@ def validate(
     return dict(distortion=d, rate=r, elbo=elbo(d, r), objective=d + final_beta*r,
                 kl_per_dim=kl_per_dim, **{name: shares[name] for name in _VALIDATED})
 
+# %% ../nbs/02_train.ipynb #track-start
+def _track_start(track, vae, corpus, cfg):
+    "Send what is validated before the first step to Weights & Biases, as epoch 0."
+    if track.mode == "disabled": return
+    vae.set_beta(beta_at(cfg.epochs, cfg))
+    before = validate(vae, corpus.val, cfg)
+    curves = {f"val/{name}": value for name, value in before.items() if isinstance(value, float)}
+    track.log({"epoch": 0} | curves)
+
 # %% ../nbs/02_train.ipynb #fit
 def fit(
     cfg:TrainConfig,     # Settings
@@ -169,6 +178,7 @@ def fit(
     corpus = corpus.to(device)
     grids, n = corpus.train, len(corpus.train)
     update = make_update(state.vae, state.opt, cfg.grad_clip, cfg.compile)
+    if track and not state.history: _track_start(track, state.vae, corpus, cfg)
     with status_on_error(run_dir, state), catch_signals() as signals:
         while len(state.history) < cfg.epochs and not state.stop:
             epoch = len(state.history)
