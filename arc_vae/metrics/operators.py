@@ -19,7 +19,7 @@ from ..data import OUTSIDE, rng, to_corner
 from ..corpus.objects import canvas_of, find_objects, from_black, on_black, paint
 from ..model import VAE
 from ..code.codebook import MIRROR, QUARTER
-from ..code.operators import recolor, turn
+from ..code.operators import move, recolor, turn
 from .accuracy import accuracies, comparable, count_correct
 
 # %% ../../nbs/metrics/06_operators.ipynb #on-canvas
@@ -213,6 +213,8 @@ def equivariance_metrics(
     if vae.axes:  # its own operators; a constant would also recolor what is not there, which the operator leaves black
         own = dict(recolor=partial(recolor, vae, by=OPERATORS["recolor"].by, wrap=True))
         for name in ("mirror", "quarter_turn"): own[name] = partial(turn, vae, orientation=OPERATORS[name].orientation)
+        if vae.pad:  # a constant would leave alone the objects that few grids have
+            for name in ("right", "left", "up", "down"): own[name] = partial(move, vae, **OPERATORS[name]._asdict())
         on_codes |= {f"{name}_by_code": (OPERATORS[name], on_code) for name, on_code in own.items()}
     return {name: measure_equivariance(vae, *both, *test) for name, both in on_codes.items()}
 
