@@ -19,7 +19,8 @@ from .infra.logging import Progress, log
 from .infra.tracking import resume_tracker
 from .infra.files import write_atomic, write_json
 from .infra.runs import read_log, read_run
-from .corpus.formats import arc_grids, run_corpus
+from .corpus.formats import arc_tasks, join_tasks, run_corpus
+from .data import OUTSIDE
 from .model import VAE
 from .code.network import load
 from .metrics.likelihood import active_dims, active_units, decode_split, latent_usage, likelihood
@@ -35,17 +36,19 @@ def reconstruction_metrics(
     decoded:dict,   # From decode_split
     x:Tensor,       # The same grids, on the CPU
     which=None,     # The grids that count, bool (N,); None: all
+    tasks=None,     # Of each grid its task, int64 (N,): intervals are over tasks; None: over grids
 )->dict:            # n_grids, and where there are any: accuracies, intervals, nats per grid, use of each dimension
     "What is measured of any model on any grids."
     if which is not None:
         x = x[which]
         decoded = {name: rows[which] for name, rows in decoded.items()}
+        if tasks is not None: tasks = tasks[which]
     if not len(x): return dict(n_grids=0)
     distortion, rate = (decoded[name].double().mean().item() for name in ("distortion", "rate"))
     kl = decoded["kl"].double().mean(0)
     return dict(
         n_grids=len(x),
-        **accuracy_report(decoded["pred"], x),
+        **accuracy_report(decoded["pred"], x, tasks),
         **likelihood_metrics(distortion, rate),
         kl_divergence=rate,
         kl_per_dim=kl.tolist(),
@@ -57,21 +60,27 @@ def overlap_metrics(
     train:Tensor,   # The training split, uint8 (N, 16, 16)
     x:Tensor,       # Test grids, uint8 (M, 16, 16)
     decoded:dict,   # From decode_split, of the test grids
+    tasks=None,     # As for reconstruction_metrics
 )->dict:            # n_exact, n_relative: test grids seen in training; without_exact, without_relative: the others
     "The metrics of test grids that training has not seen, neither as they are nor turned, mirrored and recolored."
     seen = train_overlap(train, x)
     counts = {f"n_{how}": int(mask.sum()) for how, mask in seen.items()}
-    return counts | {f"without_{how}": reconstruction_metrics(decoded, x, ~mask) for how, mask in seen.items()}
+    return counts | {f"without_{how}": reconstruction_metrics(decoded, x, ~mask, tasks) for how, mask in seen.items()}
 
 # %% ../nbs/03_evaluate.ipynb #arc-metrics
 def arc_metrics(
     vae:VAE,        # Trained model
     seed:int=0,     # Of the posterior samples
-)->dict:            # training, evaluation: metrics; or `missing`: why there are none
-    "Metrics on all grids of ARC-1 of at most 16x16, zero-padded: a distribution that training never saw."
-    try: subsets = {name: arc_grids(name) for name in ("training", "evaluation")}
-    except ImportError as e: return dict(missing=str(e))
-    return {name: reconstruction_metrics(decode_split(vae, x, seed), x) for name, x in subsets.items()}
+)->dict:            # training, evaluation, evaluation_2: metrics; or `missing`: why there are none
+    "Metrics on all grids of ARC-1 of at most 16x16, zero-padded; in their sizes those of both evaluations."
+    found, subsets = {}, dict(training=1, evaluation=1)
+    if vae.pad: subsets = dict(evaluation=1, evaluation_2=2)
+    for name, version in subsets.items():
+        try: x, tasks = join_tasks(arc_tasks(name.removesuffix("_2"), version))
+        except ImportError as e: return dict(missing=str(e))
+        if not vae.pad: x = x*(x < OUTSIDE)
+        found[name] = reconstruction_metrics(decode_split(vae, x, seed), x, tasks=tasks)
+    return found
 
 # %% ../nbs/03_evaluate.ipynb #objective-change
 def objective_change(
@@ -125,7 +134,7 @@ class EvaluatedSplit:
         self.vae, self.seed, self.k, self.run_dir = vae, seed, k, run_dir
         self.latent_dim, self.device = vae.latent_dim, vae.device
         self.train = corpus.train[:MAX_TRAIN_GRIDS].cpu()
-        self.val, self.x = corpus.val, corpus.test.cpu()
+        self.val, self.x, self.tasks = corpus.val, corpus.test.cpu(), corpus.tasks
         self.val_factors, self.factors = corpus.factors.get("val"), corpus.factors.get("test")
         if run_dir: self.config, self.training = read_run(run_dir, "config", "training")
 
@@ -249,7 +258,8 @@ def evaluate(
     metrics = dict(schema_version=1, status=split.training.pop("status"), verdict=word, reasons=reasons)
     metrics |= dict(training=split.training) | run_facts(config, corpus, vae) | measured
     arrays = {name: rows.numpy() for name, rows in split.decoded.items()} | dict(x=split.x.numpy())
-    if split.factors is not None: arrays["factors"] = split.factors
+    for name, rows in dict(factors=split.factors, tasks=split.tasks).items():
+        if rows is not None: arrays[name] = np.asarray(rows)
     write_atomic(run_dir/"evaluation.npz", lambda f: np.savez_compressed(f, **arrays))
     write_json(run_dir/"metrics.json", metrics)
     (metrics,) = read_run(run_dir, "metrics")
