@@ -10,11 +10,12 @@ from click.testing import CliRunner
 
 import arc_vae
 from arc_vae.apps.cli import main
-from arc_vae.corpus.formats import arc_tasks, convert, corpus_report, load_corpus, make_arc_corpus, save_corpus
+from arc_vae.corpus.formats import arc_tasks, convert, corpus_report, load_corpus, save_corpus
 from arc_vae.corpus.formats import split_of
 from arc_vae.corpus.generator import fresh_grids, make_grids
 from arc_vae.data import OUTSIDE, SPLITS, GridCorpus
 from arc_vae.infra.files import DatasetError
+from arc_vae.training.settings import make_config, open_corpus
 
 GRIDS = make_grids(60, seed=5)[0]
 PARTS = dict(train=GRIDS[:40], val=GRIDS[40:50], test=GRIDS[50:])
@@ -207,7 +208,9 @@ def test_grids_may_keep_their_sizes(tmp_path):
 
 
 def test_tasks_of_evaluations_are_never_trained_on(tmp_path):
-    corpus = load_corpus(make_arc_corpus(tmp_path/"arc.npz"))
+    corpus = open_corpus(make_config("arc"), tmp_path)
+    with pytest.raises(DatasetError, match="network: expected objects_canvas .*, found reference"):
+        open_corpus(make_config("arc", network="reference"), tmp_path)
     assert [len(getattr(corpus, split)) for split in SPLITS] == [3840, 416, 2548]
     trained = {grid.numpy().tobytes() for grid in torch.cat([corpus.train, corpus.val])}
     for version in (1, 2):

@@ -55,7 +55,7 @@ def main():
     """
 
 # %% ../../nbs/apps/08_cli.ipynb #options
-def _absolute(path): return str(Path(path).expanduser().resolve()) if path else ""
+def _absolute(path): return path and str(Path(path).expanduser().resolve())
 
 def _is_given(option):
     "Whether an option stands in the command that is carried out."
@@ -77,8 +77,8 @@ def _takes_settings(f):
     "Let a command take a preset, a corpus and changed settings, and give it the preset and the changes."
     @click.argument("words", nargs=-1, metavar="[FIELD=VALUE]...")
     @click.option("--preset", default="default", show_default=True,
-                  help="default, fast, long (finer shapes), reference, or smoke (a minute).")
-    @click.option("--corpus", default="", help="A corpus .npz.  [default: generate one of 100,000 grids, once]")
+                  help="default, fast, long (finer shapes), arc (real grids), reference, or smoke (a minute).")
+    @click.option("--corpus", default="", help="A .npz, or arc: real grids.  [default: generate 100,000 grids, once]")
     @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE",
                   help="Change any setting, as FIELD=VALUE alone does; repeatable. An unknown name lists all.")
     @wraps(f)
@@ -87,7 +87,8 @@ def _takes_settings(f):
             if "=" not in word: raise RunError(f"expected field=value, found {word!r}")
         changes = dict(word.split("=", 1) for word in (*settings, *words))
         if "preset" in changes: raise RunError("--set: a preset is chosen with --preset")
-        corpus = _absolute(corpus or changes.get("corpus"))
+        corpus = corpus or changes.get("corpus")
+        if corpus != "arc": corpus = _absolute(corpus)
         return f(preset, changes | ({"corpus": corpus} if corpus else {}), **rest)
     return command
 

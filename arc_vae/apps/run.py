@@ -220,7 +220,7 @@ def new_run(
     pick_device(cfg.device)
     check_mode(cfg.wandb)
     if cfg.corpus:
-        with quiet(): open_corpus(cfg, "")
+        with quiet(): open_corpus(cfg, path.parent/"corpus")
     return cfg, path
 
 # %% ../../nbs/apps/00_run.ipynb #train-stage

@@ -66,8 +66,8 @@ def reproduce_command(
                if name not in ("preset", "corpus", "wandb") and config.get(name, value) != value}
     changed["seed"] = config["seed"]
     settings = " ".join(f"--set {name}={value}" for name, value in changed.items())
-    generated = f"atomic-{config.get('n_corpus')}-seed{config.get('seed')}.npz"
-    corpus = "" if Path(config["corpus"]).name == generated else f" CORPUS={shlex.quote(config['corpus'])}"
+    made = ("arc.npz", f"atomic-{config.get('n_corpus')}-seed{config.get('seed')}.npz")
+    corpus = "" if Path(config["corpus"]).name in made else f" CORPUS={shlex.quote(config['corpus'])}"
     return f'make run PRESET={config["preset"]}{corpus} ARGS="{settings}"'
 
 # %% ../../nbs/report/02_page.ipynb #example-pictures

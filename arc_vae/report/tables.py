@@ -20,9 +20,13 @@ def main_operators(
     metrics:dict,  # What metrics.json holds
 )->list:           # (operator, how often its result is exactly right) each; empty where none was measured
     "Moving, recoloring and turning by the network's own operators."
-    names = dict(move="right", recolor="recolor_by_code", turn="quarter_turn_by_code")
-    shares = {title: metrics.get("operators", {}).get(name, {}).get("equivariance") for title, name in names.items()}
-    return [(title, format_metric("equivariance", share, 1)) for title, share in shares.items() if share is not None]
+    names = dict(move="right", recolor="recolor", turn="quarter_turn")
+    operators, found = metrics.get("operators", {}), []
+    for title, name in names.items():
+        measured = operators.get(f"{name}_by_code", operators.get(name)) or {}
+        share = measured.get("equivariance")
+        if share is not None: found.append((title, format_metric("equivariance", share, 1)))
+    return found
 
 # %% ../../nbs/report/01_tables.ipynb #fill
 def fill(
@@ -63,7 +67,8 @@ def report_facts(
     beta = metrics.get("learned", {}).get("beta", 1.)
     test = _add_objective(metrics["test"], beta)
     test["baselines"] = {name: _add_objective(rule, beta) for name, rule in test["baselines"].items()}
-    facts = metrics | dict(test=test, beta=f"{beta:g}", seed=seed)
+    blank = "background alone" if metrics["model"]["network"].endswith("canvas") else "all black"
+    facts = metrics | dict(test=test, beta=f"{beta:g}", seed=seed, blank=blank)
     untrained = metrics.get("baselines", {}).get("untrained")
     if untrained: facts["untrained"] = _add_objective(untrained, beta)
     learned = metrics.get("learned", {})
@@ -87,8 +92,8 @@ VERDICTS = {
 
 # %% ../../nbs/report/01_tables.ipynb #questions
 LEARNED = (
-    "Before training its objective was {learned.before} nats a grid, after it {learned.objective}; an entirely black "
-    "picture's is {test.baselines.all_background.objective}.")
+    "Before training its objective was {learned.before} nats a grid, after it {learned.objective}; that of a picture "
+    "that is {blank} is {test.baselines.all_background.objective}.")
 _NEAREST = "test.baselines.nearest_training_grid"
 QUESTIONS = {  # question -> templates of its answer
     "What is this?": [
@@ -99,7 +104,7 @@ QUESTIONS = {  # question -> templates of its answer
         "ones come back right, {test.object_recall} of the objects whole, and {test.exact_match} of the grids in every "
         "cell."],
     "Compared with what?": [
-        "An entirely black picture gets {test.all_background_accuracy} of the cells right and no colored one; the most "
+        "A picture that is {blank} gets {test.all_background_accuracy} of the cells right and no colored one; the most "
         f"similar training grid {{{_NEAREST}.pixel_accuracy}} of all and {{{_NEAREST}.foreground_accuracy}} of the "
         "colored ones.",
         "The same network before training gets {untrained.pixel_accuracy} and {untrained.foreground_accuracy}."],
@@ -121,10 +126,11 @@ QUESTIONS = {  # question -> templates of its answer
         "when turning, mirroring and recoloring count as the same.",
         "Of the others {test.unseen.without_relative.foreground_accuracy} of the colored cells are right."],
     "Does it work on real ARC grids?": [
-        "It has only seen generated grids. In {arc.evaluation.n_grids} grids of ARC's evaluation tasks "
-        "{arc.evaluation.pixel_accuracy} of the cells are right (all black: {arc.evaluation.all_background_accuracy}) "
-        "and {arc.evaluation.foreground_accuracy} of the colored ones; {arc.evaluation.exact_match} of the grids are "
-        "exact."],
+        "In {arc.evaluation.n_grids} grids of ARC's evaluation tasks {arc.evaluation.pixel_accuracy} of the cells are "
+        "right ({blank}: {arc.evaluation.all_background_accuracy}) and {arc.evaluation.foreground_accuracy} of the "
+        "colored ones; {arc.evaluation.exact_match} of the grids are exact.",
+        "Of {arc.evaluation_2.n_grids} grids of AGI-2's evaluation {arc.evaluation_2.exact_match} are exact, and "
+        "{arc.evaluation_2.foreground_accuracy} of the colored cells right."],
     "Can one calculate with the numbers?": [
         "Decoded exactly as it should be: {main_operators}.",
         "Shapes are labels, so that turning them is a table and not a matrix."],
@@ -142,7 +148,7 @@ def report_headline(
     facts:dict,  # From report_facts
 )->list:         # (name, value, [(what it is to be compared with, its value)]) of accuracies, then of costs
     "What one looks at first, beside an entirely black picture and the network before training."
-    beside = {"all black": facts["test"]["baselines"]["all_background"], "before training": facts.get("untrained")}
+    beside = {facts["blank"]: facts["test"]["baselines"]["all_background"], "before training": facts.get("untrained")}
     found = []
     for key in ("pixel_accuracy", "foreground_accuracy", "object_recall", "exact_match", "objective", "distortion",
                 "rate"):
@@ -162,7 +168,8 @@ def key_metrics(
     dims = len(test["kl_per_dim"])
     names = ("all_background", "nearest_training_grid", "principal_components")
     rules = [facts.get("untrained", {}), *(test["baselines"][name] for name in names)]
-    rows = [("", "this model", "95 % interval", "before training", "all black", "nearest grid", f"{dims} components")]
+    rows = [("", "this model", "95 % interval", "before training", facts["blank"], "nearest grid",
+             f"{dims} components")]
     for key in (*METRICS, "objective", "distortion", "rate", "elbo", "active_dims", "active_units"):
         label = label_of(key)
         name, value = label.name, format_metric(key, test[key])
@@ -231,7 +238,9 @@ def _grid_records(facts):
     if n := unseen["n_relative"]:
         title = f"without the {n:,} that stand in training, turned, mirrored or recolored"
         records.append((title, unseen["without_relative"]))
-    return records + [(f"ARC-1, {name} tasks", part) for name, part in facts["arc"].items() if name != "missing"]
+    names = dict(training="ARC-1, training tasks", evaluation="ARC-1, evaluation tasks",
+                 evaluation_2="ARC-2, evaluation tasks")
+    return records + [(title, facts["arc"][name]) for name, title in names.items() if name in facts["arc"]]
 
 def _operator_records(facts):
     operators = facts.get("operators", {})
@@ -273,7 +282,7 @@ TABLES = {  # Part of the report -> its tables
         lambda facts: list((facts["test"].get("lost") or {}).items()))),
     "Other grids": (TableSpec(
         "Test grids, new grids, real ARC grids",
-        "The network was trained on generated grids alone; ARC's are those of at most 16×16 cells.",
+        "Real grids are those of at most 16×16 cells.",
         {"": None} | metric_columns("n_grids", "pixel_accuracy", "all_background_accuracy", "foreground_accuracy",
                                     "object_recall", "exact_match", "elbo"), _grid_records),),
     "Calculating with the numbers": (TableSpec(

