@@ -7,12 +7,14 @@ __all__ = ['CHECK_STEPS', 'take_batch', 'loss_terms', 'make_update', 'train_step
            'fit', 'train', 'small_run', 'demo_run']
 
 # %% ../nbs/02_train.ipynb #imports
-import math, os, tempfile, time
+import getpass, hashlib, math, os, shutil, tempfile, time
 from pathlib import Path
 
+import filelock
 import torch
 from torch import Tensor, nn
 
+import arc_vae
 from .infra.files import remove_temp_files
 from .infra.logging import Progress, log, quiet
 from .infra.tracking import Tracker, check_mode
@@ -258,10 +260,18 @@ def small_run(
 def demo_run(
     evaluate,     # evaluate of the next notebook, for the small run
     run_dir="",   # A run folder; empty: ARC_VAE_RUN, else a small run
-)->tuple:         # Path of the folder, and whether it is a small one to do with as one likes
-    "A run to show: the one asked for, or a small one in a temporary folder."
+)->tuple:         # Path of the folder, and whether it is a copy to do with as one likes
+    "A run to show: the one asked for, or a copy of a small one that is trained once and kept in the temporary folder."
     run_dir = run_dir or os.environ.get("ARC_VAE_RUN", "")
     if run_dir: return Path(run_dir), False
-    small = small_run(Path(tempfile.mkdtemp())/"small")
-    with quiet(): evaluate(small, "cpu", "disabled", k=2)
-    return small, True
+    sources = sorted(Path(arc_vae.__file__).parent.rglob("*.py"))
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    kept = Path(tempfile.gettempdir())/f"arc_vae-demo-{getpass.getuser()}-{version}"
+    kept.mkdir(exist_ok=True)
+    with filelock.FileLock(kept/"lock"), quiet():
+        if not (kept/"small"/"metrics.json").exists():
+            shutil.rmtree(kept/"small", ignore_errors=True)
+            evaluate(small_run(kept/"small"), "cpu", "disabled", k=2)
+    copy = Path(tempfile.mkdtemp())/"small"
+    shutil.copytree(kept/"small", copy, ignore=shutil.ignore_patterns("*lock"))
+    return copy, True
