@@ -1,5 +1,5 @@
 # Two commands do everything from a fresh clone:  make run   and   make test
-#   make run [PRESET=default|fast|long|reference|smoke] [CORPUS=path] [RUN=name] [ARGS="--set epochs=20 ..."]
+#   make run [PRESET=default|fast|long|arc|reference|smoke] [CORPUS=path] [RUN=name] [ARGS="--set epochs=20 ..."]
 #   make explore RUN=name
 PY     ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
