@@ -85,10 +85,6 @@ def gaussian_kl(
 # %% ../nbs/01_model.ipynb #gaussian
 class Gaussian:
     "Gaussian posteriors with independent dimensions; mu and logvar (..., D) in all functions, and so are the results."
-    def to(self, device):
-        "The same family on a device."
-        return self
-
     def draw(self, mu, logvar, noise):
         "A sample, from standard normal noise."
         return reparameterize(mu, logvar, noise=noise)

@@ -18,11 +18,10 @@ from .infra.tracking import resume_tracker
 from .infra.files import write_atomic, write_json
 from .infra.runs import RunError, read_arrays, read_run
 from .data import render_grids, rng
-from .corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
 from .corpus.formats import run_corpus
 from .code.network import load
 from .model import VAE
-from .metrics.labels import format_number, text_table
+from .metrics.labels import format_number, label_of, text_table
 from .metrics.accuracy import MAX_TRAIN_GRIDS
 from .metrics.novelty import grid_statistics, train_overlap
 from .report.figures import new_figure, save_figure
@@ -55,26 +54,14 @@ def sample_report(
     return report
 
 # %% ../nbs/05_sample.ipynb #report-table
-_ROWS = dict(  # Label, unit and decimals
-    n=("grids", "count"),
-    background_share=("background", "share"),
-    colored_cells=("colored cells a grid", "nats", 1),
-    colors=("colors a grid", "nats"),
-    components=("components a grid", "nats"),
-    cells_per_component=("cells a component", "nats", 1),
-    valid_share=(f"1-{MAX_OBJECTS} components of {MIN_SIZE}-{MAX_SIZE} cells", "share", 1),
-    new_share=("not in train", "share", 1),
-    new_family_share=("nor turned or recolored", "share", 1),
-    distinct_share=("different from each other", "share", 1),
-)
-
 def report_table(
     report:dict,  # From sample_report
 )->str:           # A few lines of text
     "The figures of all sets side by side."
     rows = [["", *report]]
-    for figure, (label, *form) in _ROWS.items():
-        rows.append([label, *(format_number(figures[figure], *form) for figures in report.values())])
+    for figure in report["test"]:
+        unit = "count" if figure == "n" else "share"
+        rows.append([label_of(figure).name, *(format_number(figures[figure], unit) for figures in report.values())])
     return text_table(rows)
 
 # %% ../nbs/05_sample.ipynb #mixture-samples
@@ -112,7 +99,7 @@ def figure_samples(
     n:int=48,    # How many of each, at most
 ):               # matplotlib Figure
     "Samples of the prior and of the mixture fitted to codes, and beside them as many test grids."
-    arrays = read_arrays(run_dir, "samples", "sample")
+    arrays = read_arrays(run_dir, "samples")
     fig = new_figure(11, 5.2)
     for ax, (name, title) in zip(fig.subplots(1, 3), NAMES.items()):
         grids = arrays["grids" if name == "prior" else name][:n]

@@ -49,11 +49,9 @@ def smoke(workplace):
 
 @pytest.fixture(scope="session")
 def evaluated():
-    "The small trained and evaluated run that the notebooks show too, with its maps, for tests that look into a model."
+    "The small trained and evaluated run that the notebooks show too, for tests that look into a model."
     from arc_vae.evaluate import evaluate
-    from arc_vae.latent_viz import projections
     from arc_vae.train import demo_run
     os.environ.pop("ARC_VAE_RUN", None)
     run, _ = demo_run(evaluate)
-    projections(run)
     return run

@@ -12,8 +12,8 @@ from arc_vae.corpus.formats import arc_tasks
 from arc_vae.data import OUTSIDE
 from arc_vae.infra.checkpoint import save_checkpoint
 from arc_vae.infra.logging import quiet
-from arc_vae.infra.runs import read_evaluation
-from arc_vae.latent_viz import projections
+from arc_vae.infra.runs import read_arrays
+from arc_vae.latent_viz import project_pca
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def model(evaluated):
 
 @pytest.fixture(scope="module")
 def e(evaluated):
-    return read_evaluation(evaluated)
+    return read_arrays(evaluated, "evaluation")
 
 
 def drag(mouse, start, end, steps=12):
@@ -96,9 +96,9 @@ class Map:
     def picked(self): return int(self.canvas.get_attribute("data-picked"))
 
 
-def test_the_map_by_mouse_and_keyboard(person, model, e, evaluated):
+def test_the_map_by_mouse_and_keyboard(person, model, e):
     "Clicked and walked over by keyboard: what is taken is what is seen there, and it is told below."
-    chart, keyboard = Map(person, projections(evaluated)["pca"]), person.page.keyboard
+    chart, keyboard = Map(person, project_pca(e["mu"])[0]), person.page.keyboard
     z, grid = person.after(lambda: chart.click(180, 170), model)
     assert np.array_equal(z.numpy(), e["mu"][chart.picked()])
     assert np.array_equal(person.pixels(person.original), e["x"][chart.picked()])

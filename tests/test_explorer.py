@@ -17,7 +17,8 @@ from arc_vae.apps.export import _examples
 from arc_vae.code.network import make_vae
 from arc_vae.data import OUTSIDE
 from arc_vae.infra.logging import quiet
-from arc_vae.infra.runs import read_evaluation
+from arc_vae.infra.runs import read_arrays
+from arc_vae.latent_viz import project_pca
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def explorer(evaluated):
 
 
 @pytest.fixture(scope="module")
-def e(evaluated): return read_evaluation(evaluated)
+def e(evaluated): return read_arrays(evaluated, "evaluation")
 
 
 def turn(explorer, d, value):
@@ -91,9 +92,9 @@ def test_a_click_on_the_map_goes_there(explorer, e):
         assert explorer.decoded.caption == f"decoded: {wrong} of 256 cells differ"
 
 
-def test_the_ring_is_where_the_sliders_are(explorer, e, evaluated):
+def test_the_ring_is_where_the_sliders_are(explorer, e):
     points = np.frombuffer(explorer.map.view.points, np.float32).reshape(-1, 2)
-    pca = np.load(evaluated/"latent.npz")["pca"]
+    pca, _ = project_pca(e["mu"])
     assert np.allclose((points - points[0])*np.ptp(pca, axis=0).max(), pca - pca[0], atol=1e-4), "as in the report"
     click(explorer, 5)
     assert np.allclose(explorer.map.view.here, points[5], atol=1e-4)

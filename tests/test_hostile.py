@@ -248,10 +248,10 @@ def test_bad_configs(run, tmp_path, name):
 
 def test_damaged_arrays_of_a_run(tmp_path):
     (tmp_path/"evaluation.npz").write_bytes(b"PK\3\4 no")
-    np.savez(tmp_path/"latent.npz", pca=OBJECTS)
-    for name in ("evaluation", "latent"):
-        with pytest.raises(RunError, match=f"{name}.npz: .*`arc-vae evaluate --run .* makes it again"):
-            read_arrays(tmp_path, name, "evaluate")
+    np.savez(tmp_path/"samples.npz", z=OBJECTS)
+    for name, stage in dict(evaluation="evaluate", samples="sample").items():
+        with pytest.raises(RunError, match=f"{name}.npz: .*`arc-vae {stage} --run .* makes it again"):
+            read_arrays(tmp_path, name)
 
 
 @pytest.mark.parametrize("words", ["train --resume r", "evaluate --run r", "train --preset tiny --set seed=1e99",

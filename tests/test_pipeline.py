@@ -362,7 +362,7 @@ def test_a_stage_can_be_run_again_alone_and_a_run_is_not_overwritten(smoke):
         done = command("arc-vae", stage, "smoke", "--wandb", "disabled", cwd=smoke.parents[1])
         assert done.returncode == 0, done.stdout
     after = contents(smoke)
-    for name in ("metrics.json", "evaluation.npz", "latent.npz", "samples.npz", "samples.json", "report.html",
+    for name in ("metrics.json", "evaluation.npz", "samples.npz", "samples.json", "report.html",
                  "checkpoints/vae_best.pth", "figures/failures.png", "figures/latent_map.png", "figures/samples.png"):
         assert after[name] == before[name], name
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import joblib
 
 import arc_vae
-from ..infra.files import did_you_mean, remove_temp_files, subprocess_env, write_atomic
+from ..infra.files import did_you_mean, remove_temp_files, write_atomic
 from ..infra.logging import STATUS, log, quiet
 from ..infra.runs import RunError, check_unused, handle_signals, pick_device
 from ..infra.tracking import check_mode
@@ -63,8 +63,8 @@ def own_kernel(
     "This Python with this package as a kernel, whatever else has its name on JUPYTER_PATH."
     from ipykernel.kernelspec import write_kernel_spec
     write_kernel_spec(os.path.join(folder, "kernels", name), extra_arguments=list(arguments))
-    paths = [str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    return dict(JUPYTER_PATH=os.pathsep.join(paths), PYTHONPATH=subprocess_env()["PYTHONPATH"])
+    first = dict(JUPYTER_PATH=folder, PYTHONPATH=_PACKAGE.parent)
+    return {name: os.pathsep.join([str(path), *filter(None, [os.environ.get(name)])]) for name, path in first.items()}
 
 # %% ../../nbs/apps/00_run.ipynb #kernel-environment
 KERNEL_ENVIRONMENT = dict(  # for the kernel, where nothing else is set

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import arc_vae
-from ..infra.runs import read_evaluation, read_run
+from ..infra.runs import read_arrays, read_run
 from ..corpus.formats import arc_tasks
 from ..corpus.generator import make_grids
 from ..data import COLOR_NAMES, GRID, N_COLORS, PALETTE
@@ -258,7 +258,7 @@ def atlas_of_run(
     run_dir,       # An evaluated run
 )->Atlas:
     "The test grids of a run; RunError where it was not evaluated."
-    e = read_evaluation(run_dir)
+    e = read_arrays(run_dir, "evaluation")
     (metrics,) = read_run(run_dir, "metrics")
     return Atlas(e["x"], e["mu"], metrics["test"]["kl_per_dim"], _attributes(e["x"], e["pred"]))
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..infra.files import expected_one_of
 from ..data import GRID, N_COLORS, OUTSIDE, as_grids
 from ..corpus.objects import Objects, canvas_of, describe_objects, find_objects, on_black, paint
+from .codebook import frames_of
 from .operators import _number, _whole, operator
 
 # %% ../../nbs/code/06_edits.ipynb #grids-and-objects
@@ -66,7 +67,7 @@ def property_of(
     if name not in PROPERTIES: raise ValueError(f"property: {expected_one_of(PROPERTIES, name)}")
     if name == "of_color": return _alike(o, o.color)
     if name == "of_shape":
-        _, shape = o.shapes().flatten(1).unique(dim=0, return_inverse=True)
+        _, shape = frames_of(o)[0].unique(dim=0, return_inverse=True)
         return _alike(o, shape)
     return o.slot if name == "object" else getattr(o, name)
 

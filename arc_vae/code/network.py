@@ -439,9 +439,6 @@ def load(
     device, path = pick_device(str(device)), as_path(source, "a run or a checkpoint", CheckpointError)
     if path.is_dir(): path = path/"checkpoints"/"vae_best.pth"
     found = read_checkpoint(path, "training" if path.name == STATE else "vae")
-    network = found["network"]
-    if network not in NETWORKS:
-        raise CheckpointError(f"{path}: network {network!r} is unknown here; known: {', '.join(NETWORKS)}")
-    try: vae = make_vae(network, found["latent_dim"])
+    try: vae = make_vae(found["network"], found["latent_dim"])
     except ValueError as error: raise CheckpointError(f"{path}: {error}") from None
     return load_weights(vae, found["state_dict"], path).to(device).eval()

@@ -155,14 +155,6 @@ class Objects:
     column:Tensor  # Of each cell: its column, int64 (cells,)
     canvas:Canvas=None  # Of all grids; None: 16×16 cells on black
 
-    def shapes(self):
-        "Each object as a picture, moved to the upper left corner, float32 (N, 16, 16)."
-        picture = torch.zeros(len(self.grid), GRID, GRID, device=self.grid.device)
-        row = self.row - self.top[self.owner]
-        column = self.column - self.left[self.owner]
-        picture[self.owner, row, column] = 1
-        return picture
-
     def keep(self, which:Tensor, close_ranks:bool=True):
         "Only some of the objects, bool (N,); those that are left close ranks, or stay in their slots."
         if which.all(): return self

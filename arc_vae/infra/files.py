@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'did_you_mean', 'expected_one_of', 'short_error', 'DatasetError', 'as_path', 'read_npz', 'write_atomic',
-           'remove_temp_files', 'check_free', 'as_json', 'write_json', 'file_sha256', 'subprocess_env', 'callers_level']
+           'remove_temp_files', 'check_free', 'as_json', 'write_json', 'file_sha256', 'callers_level']
 
 # %% ../../nbs/infra/00_files.ipynb #imports
 import difflib, hashlib, json, math, os, sys, zipfile
@@ -150,16 +150,6 @@ def file_sha256(
 )->str:     # 64 hexadecimal digits
     "Fingerprint of a file, as `sha256sum` prints it."
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
-
-# %% ../../nbs/infra/00_files.ipynb #subprocess-env
-def subprocess_env(
-    **more:str,  # Further variables
-)->dict:         # For subprocess
-    "This process's environment, with the package's own folder first on PYTHONPATH."
-    own = str(Path(arc_vae.__file__).resolve().parent.parent)
-    others = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([own, others]) if others else own
-    return {**os.environ, "PYTHONPATH": path, **more}
 
 # %% ../../nbs/infra/00_files.ipynb #callers-level
 def callers_level()->int:  # For warnings.warn

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONFIG_SCHEMA', 'LOCK_SECONDS', 'RunError', 'read_json', 'check_unused', 'run_lock', 'open_run', 'find_corpus',
-           'own_corpus', 'write_log', 'read_log', 'read_run', 'read_arrays', 'read_evaluation', 'handle_signals',
-           'catch_signals', 'ConfigError', 'pick_device']
+           'own_corpus', 'read_log', 'read_run', 'read_arrays', 'handle_signals', 'catch_signals', 'ConfigError',
+           'pick_device']
 
 # %% ../../nbs/infra/02_runs.ipynb #imports
 import json, os, platform, shutil, signal, subprocess, threading
@@ -17,7 +17,7 @@ import filelock
 import numpy as np
 
 import arc_vae
-from .files import DatasetError, as_json, file_sha256, read_npz, write_atomic, write_json
+from .files import DatasetError, file_sha256, read_npz, write_json
 
 # %% ../../nbs/infra/02_runs.ipynb #run-error
 class RunError(ValueError):
@@ -127,15 +127,6 @@ def own_corpus(
     if found == expected: return path
     raise RunError(f"{path}: expected the corpus of the training, sha256 {expected[:12]}…, found {found[:12]}…")
 
-# %% ../../nbs/infra/02_runs.ipynb #write-log
-def write_log(
-    run_dir,       # A run folder
-    history:list,  # A flat dict an epoch
-):
-    "Write log.jsonl, a record a line."
-    lines = "".join(as_json(record) + "\n" for record in history)
-    write_atomic(Path(run_dir)/"log.jsonl", lambda f: f.write(lines.encode()))
-
 # %% ../../nbs/infra/02_runs.ipynb #read-log
 def read_log(
     run_dir,  # A run folder
@@ -146,7 +137,8 @@ def read_log(
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 # %% ../../nbs/infra/02_runs.ipynb #read-run
-_WRITERS = dict(config="train", training="train", metrics="evaluate", samples="sample")  # file -> command
+_WRITERS = dict(  # file -> command
+    config="train", training="train", metrics="evaluate", evaluation="evaluate", samples="sample")
 
 def read_run(
     run_dir,       # A run folder
@@ -162,22 +154,14 @@ def read_run(
 # %% ../../nbs/infra/02_runs.ipynb #read-arrays
 def read_arrays(
     run_dir,         # A run folder
-    name:str,        # A file in it, without .npz
-    command:str,     # The arc-vae command that writes it
+    name:str,        # evaluation or samples, a file in it without .npz
 )->dict:             # Its arrays by name
     "Read arrays that a stage has written; RunError names the file that is missing or damaged and what makes it."
     path = Path(run_dir)/f"{name}.npz"
-    maker = f"`arc-vae {command} --run {Path(run_dir).name}` makes it"
+    maker = f"`arc-vae {_WRITERS[name]} --run {Path(run_dir).name}` makes it"
     if not path.exists(): raise RunError(f"{path} is missing: {maker}")
     try: return read_npz(path)
     except DatasetError as error: raise RunError(f"{error}; {maker} again") from None
-
-# %% ../../nbs/infra/02_runs.ipynb #read-evaluation
-def read_evaluation(
-    run_dir,  # An evaluated run
-)->dict:      # The arrays of evaluation.npz
-    "Each test grid, its code and its reconstruction; RunError where the run was not evaluated yet."
-    return read_arrays(run_dir, "evaluation", "evaluate")
 
 # %% ../../nbs/infra/02_runs.ipynb #handle-signals
 @contextmanager

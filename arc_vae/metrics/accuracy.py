@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'MAX_TRAIN_GRIDS', 'comparable', 'count_correct', 'intact_cells', 'count_per_grid', 'accuracies_of_sums',
-           'accuracies', 'bootstrap_weights', 'bootstrap', 'bootstrap_ci', 'accuracy_report', 'by_factor',
-           'nearest_grids', 'pca_reconstruct', 'coding_cost', 'baselines']
+           'accuracies', 'bootstrap_weights', 'bootstrap', 'accuracy_report', 'by_factor', 'nearest_grids',
+           'pca_reconstruct', 'coding_cost', 'baselines']
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #imports
 from functools import lru_cache
@@ -155,24 +155,17 @@ def bootstrap(
         parts.append(accuracies_of_sums(sums))
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in METRICS}
 
-# %% ../../nbs/metrics/02_accuracy.ipynb #bootstrap-ci
-def bootstrap_ci(
-    counts:dict,        # From count_per_grid
-    tasks=None,         # As for bootstrap_weights
-)->dict:                # Each of METRICS: [low, high], the central 95 %; None where there was nothing to be right about
-    "Bootstrap intervals over grids, or over their tasks (Efron 1979)."
-    return {name: None if np.isnan(values).any() else np.quantile(values, (.025, .975)).tolist()
-            for name, values in bootstrap(counts, tasks).items()}
-
 # %% ../../nbs/metrics/02_accuracy.ipynb #accuracy-report
 def accuracy_report(
     pred:Tensor,  # Predicted colors, uint8 (N, 16, 16)
     x:Tensor,     # True colors, uint8 (N, 16, 16)
     tasks=None,   # As for bootstrap_weights
-)->dict:          # Accuracies, and their intervals
-    "All accuracies with their intervals."
-    counts = count_per_grid(pred, x)
-    return accuracies(counts) | dict(intervals=bootstrap_ci(counts, tasks))
+)->dict:          # Accuracies, and intervals, [low, high] of METRICS; None where nothing was there to be right about
+    "All accuracies with bootstrap intervals over grids, or over their tasks (Efron 1979)."
+    counts, intervals = count_per_grid(pred, x), {}
+    for name, values in bootstrap(counts, tasks).items():
+        intervals[name] = None if np.isnan(values).any() else np.quantile(values, (.025, .975)).tolist()
+    return accuracies(counts) | dict(intervals=intervals)
 
 # %% ../../nbs/metrics/02_accuracy.ipynb #by-factor
 def by_factor(

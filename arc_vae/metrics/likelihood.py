@@ -114,7 +114,7 @@ def aggregate_kl(
     (Hoffman & Johnson 2016)."""
     mu, logvar = mu.double(), logvar.double()
     pick = torch.randint(len(mu), (min(samples, len(mu)),), generator=generator)
-    noise = torch.randn(len(pick), mu.shape[1], generator=generator).double()
+    noise = torch.randn(len(pick), mu.shape[1], generator=generator).to(mu)
     z = family.draw(mu[pick], logvar[pick], noise)
     def log_sum(z): return family.log_density(z[:, None], mu, logvar).sum(2).logsumexp(1)
     # A few samples at a time, for each is compared with every posterior
@@ -131,21 +131,16 @@ def latent_usage(
     logvar:Tensor,              # Posterior log-variances, (N, D)
     seed:int=0,                 # Of samples
     samples:int=N_LIKELIHOOD,   # Grids and samples looked at
-)->dict:                        # aggregate_mean, aggregate_variance (D); aggregate_kl,
-                                # mutual_information, distortion_own, distortion_shuffled in nats per grid
+)->dict:                        # aggregate_kl, mutual_information, distortion_own, distortion_shuffled, nats per grid
     "What the ten numbers are used for, and what the decoder would make of another grid's."
-    generator, family = rng("usage", seed), vae.family.to("cpu")
-    z = family.draw(mu, logvar, torch.randn(mu.shape, generator=generator))[:samples]
+    generator, family, device = rng("usage", seed), vae.family, vae.device
+    x, mu, logvar = x[:samples].to(device), mu.to(device), logvar.to(device)
+    z = family.draw(mu, logvar, torch.randn(mu.shape, generator=generator).to(device))[:samples]
     kl = aggregate_kl(family, mu, logvar, generator, samples)
-    mu = mu.double()
-    logvar = logvar.double()
-    x = x[:samples].to(vae.device)
-    def cost(z): return distortion(vae.logits(z.to(vae.device)), x).double().mean().item()
+    def cost(z): return distortion(vae.logits(z), x).double().mean().item()
     return dict(
-        aggregate_mean=mu.mean(0).tolist(),
-        aggregate_variance=(mu.var(0, unbiased=False) + logvar.exp().mean(0)).tolist(),
         aggregate_kl=kl,
-        mutual_information=family.kl(mu, logvar).sum(1).mean().item() - kl,
+        mutual_information=family.kl(mu.double(), logvar.double()).sum(1).mean().item() - kl,
         distortion_own=cost(z),
         distortion_shuffled=cost(z.roll(1, 0)))
 

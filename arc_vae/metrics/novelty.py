@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data import GRID, N_COLORS, OUTSIDE, SYMMETRIES, to_corner
 from ..corpus.generator import MAX_OBJECTS, MAX_SIZE, MIN_SIZE
-from ..corpus.objects import canvas_of, connected_components, count_objects, describe_components
+from ..corpus.objects import canvas_of, connected_components, describe_components
 from ..corpus.objects import exchange_background
 from .accuracy import comparable
 
@@ -67,18 +67,11 @@ def is_valid(
 def grid_statistics(
     grids,       # Colors, (N, 16, 16)
 )->dict:         # Means over grids; shares in [0, 1]
-    "How full, how colorful, how broken up and how alike grids are, and the share that keeps the rules of the corpus."
+    "How full and how alike grids are, and the share that keeps the rules of the corpus."
     grids = torch.as_tensor(np.asarray(grids, np.uint8))
     _, x = comparable(grids, grids)
-    colored = (x > 0).sum().item()
-    n_components = count_objects(x).sum().item()
-    colors = torch.stack([(x == color).flatten(1).any(1) for color in range(1, N_COLORS)]).sum(0)
     return dict(
         n=len(x),
-        background_share=1 - colored/x.numel(),
-        colored_cells=colored/len(x),
-        colors=colors.double().mean().item(),
-        components=n_components/len(x),
-        cells_per_component=colored/n_components if n_components else None,
+        background_share=(x == 0).double().mean().item(),
         valid_share=is_valid(x).double().mean().item(),
         distinct_share=len(np.unique(orbit_hash(grids)))/len(x))

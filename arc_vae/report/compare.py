@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..infra.runs import read_evaluation, read_run
+from ..infra.runs import read_arrays, read_run
 from ..model import elbo
 from ..metrics.labels import format_metric, label_of, text_table
 from ..metrics.accuracy import METRICS, accuracies, bootstrap, bootstrap_weights, count_per_grid
@@ -66,7 +66,7 @@ def compare(
     run_dirs:list,  # Evaluated runs; the others are compared with the first
 )->str:             # A few lines of text
     "Runs side by side, and by how much each differs from the first, with 95 % intervals; RunError: not evaluated yet."
-    arrays = [read_evaluation(run_dir) for run_dir in run_dirs]
+    arrays = [read_arrays(run_dir, "evaluation") for run_dir in run_dirs]
     metrics = [read_run(run_dir, "metrics")[0] for run_dir in run_dirs]
     beta = metrics[0].get("learned", {}).get("beta", 1.)
     runs = [resample_metrics(of_run, arrays[0], beta) for of_run in arrays]

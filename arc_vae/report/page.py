@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..infra.files import write_atomic
-from ..infra.runs import read_evaluation, read_run
+from ..infra.runs import read_arrays, read_run
 from ..data import render_grids
 from ..training.settings import make_config
 from .tables import LEARNED, VERDICTS, fill, key_metrics, main_operators
@@ -81,7 +81,7 @@ def example_pictures(
 )->list:       # (picture, index of the grid, wrong cells) each
     "Twelve test grids drawn at random, each above its reconstruction."
     from PIL import Image
-    arrays = read_evaluation(run_dir)
+    arrays = read_arrays(run_dir, "evaluation")
     x, pred = arrays["x"], arrays["pred"]
     pictures = []
     for i in np.sort(np.random.default_rng(seed).permutation(len(x))[:12]):

@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..infra.files import write_json
+from ..infra.files import as_json, write_atomic, write_json
 from ..infra.logging import clock, log
 from ..infra.checkpoint import STATE, CheckpointError, check_entries, load_weights, read_checkpoint
 from ..infra.checkpoint import save_checkpoint
-from ..infra.runs import write_log
 from ..infra.tracking import Tracker
 from ..data import GridCorpus, render_grids, rng
 from ..model import VAE, elbo
@@ -255,7 +254,8 @@ def write_status(
         latest = history[-1]
         speed = np.median([record["grids_per_second"] for record in history])
         summary |= dict(beta_final=latest["beta"], seconds=latest["seconds"], grids_per_second=float(speed))
-    write_log(run_dir, history)
+    lines = "".join(as_json(record) + "\n" for record in history)
+    write_atomic(run_dir/"log.jsonl", lambda f: f.write(lines.encode()))
     write_json(run_dir/"training.json", summary)
     return summary
 
