@@ -13,7 +13,7 @@ from arc_vae.corpus.generator import make_grids
 from arc_vae.infra.checkpoint import CheckpointError
 from arc_vae.code.network import make_vae
 from arc_vae.data import rng
-from arc_vae.model import ReferenceDecoder, ReferenceEncoder
+from arc_vae.model import ReferenceDecoder, ReferenceEncoder, encode_decode
 from arc_vae.infra.runs import ConfigError
 from arc_vae.train import small_run
 from arc_vae.training.settings import make_config
@@ -40,7 +40,7 @@ def test_a_device_that_is_not_there_is_one_line():
             arc_vae.load("nowhere", device)
 
 
-@pytest.mark.parametrize("call", ["as_grids", "encode", "reconstruct", "score", "objects_of"])
+@pytest.mark.parametrize("call", ["as_grids", "encode", "reconstruct", "objects_of"])
 def test_warnings_point_to_the_line_that_led_to_them(vae, call):
     f = arc_vae.as_grids if call == "as_grids" else getattr(vae, call)
     with warnings.catch_warnings(record=True) as said:
@@ -54,7 +54,7 @@ def test_codes_are_finite(vae):
         with pytest.raises(ValueError, match="finite"): vae.decode([bad]*10)
 
 
-def test_a_score_is_the_elbo():
+def test_distortion_and_rate_are_the_elbo():
     vae = make_vae("reference").eval()
     grids = arc_vae.as_grids(make_grids(40)[0])
     mu, sd = vae.encode(grids, scales=True)
@@ -62,12 +62,8 @@ def test_a_score_is_the_elbo():
     z = mu + sd*torch.randn(mu.shape, generator=rng("evaluate", 3))
     colors = Categorical(logits=vae.decode(z, logits=True).movedim(1, -1))
     elbo = colors.log_prob(grids.long()).sum((1, 2)) - kl_divergence(posterior, Normal(0., 1.)).sum(1)
-    assert vae.score(grids, seed=3) == pytest.approx(elbo.mean().item(), rel=1e-5)
-
-
-def test_samples_are_draws_of_the_prior(vae):
-    assert torch.equal(vae.sample(5, seed=2), vae.decode(torch.randn(5, 10, generator=rng("sample", 2))))
-    with pytest.raises(ValueError, match="n: expected at least 1, found 0"): vae.sample(0)
+    found = encode_decode(vae, grids, rng("evaluate", 3))
+    assert torch.allclose(-found["distortion"] - found["rate"], elbo, rtol=1e-5)
 
 
 def test_a_network_of_ones_own(tmp_path, monkeypatch):

@@ -262,7 +262,7 @@ class Explorer:
 
     def random_prior(self): self.move(state_of(torch.randn(len(self.z), generator=self.random)))
 
-    def random_grid(self): self.go_to_grid(int(torch.randint(len(self.atlas), (1,), generator=self.random)))
+    def random_grid(self): self.go_to_grid(int(torch.randint(len(self.atlas.x), (1,), generator=self.random)))
 
     def _state_of_grid(self, i):
         return state_of(self.atlas.mu[i], self.atlas.x[i], self.atlas.name(i), self.vae)

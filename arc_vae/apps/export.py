@@ -8,7 +8,6 @@ __all__ = ['TOLERANCE', 'to_onnx', 'model_card', 'save_pretrained', 'from_pretra
 
 # %% ../../nbs/apps/06_export.ipynb #imports
 import base64, json, logging, tempfile, warnings
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,15 +52,7 @@ def _check_onnx(path, module, batches):
     same = torch.cat(same).double().mean().item()
     if same < 1: raise CheckpointError(f"{path}: expected the output of PyTorch, found it for {same:.1%} of the grids")
 
-@contextmanager
-def _without_warnings():
-    "Without the warnings of the exporter about itself."
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally: logging.disable(logging.NOTSET)
+logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that nothing here needs
 
 # %% ../../nbs/apps/06_export.ipynb #to-onnx
 @torch.no_grad()
@@ -78,7 +69,7 @@ def to_onnx(
                   decoder=(vae.decoder, vae.encode(grids, check=False), "z", ["logits"]))
     paths = []
     for half, (module, batch, given, names) in halves.items():
-        with _without_warnings():
+        with warnings.catch_warnings(action="ignore"):  # of the exporter about itself
             program = torch.onnx.export(  # in a Sequential, for a graph has a `code` of its own
                 nn.Sequential(module), (batch,), dynamo=True, verbose=False, external_data=False,
                 input_names=[given], output_names=names, dynamic_shapes=({0: torch.export.Dim("batch")},))

@@ -220,8 +220,6 @@ class Atlas:
     attributes:dict       # Name -> int of each grid, by which points may be colored
     kind:str="test grid"  # What one of them is called
 
-    def __len__(self): return len(self.x)
-
     def name(self, i): return f"{self.kind} #{i}"
 
     def facts(self, i):

@@ -76,7 +76,6 @@ def move(
     object:int=None,  # 0 for the largest; None: all
 ):                    # Like z
     "Move objects by whole cells; what leaves the grid is gone, and comes back when it is moved back."
-    _objects(vae, object)
     _whole(down=down, right=right)
     return z + (shift(vae.axes, "row", down, object) + shift(vae.axes, "column", right, object)).to(z.device)
 

@@ -114,28 +114,20 @@ def figure_meaning(run_dir):
     "What can be read off the numbers, and which of them say it; None where there are no factors, or too few grids."
     meaning = read_run(run_dir, "metrics")[0]["test"].get("meaning")
     if not meaning or not meaning["dci"]: return None
-    fig = new_figure(11, 3)
-    left, right = fig.subplots(1, 2)
+    fig = new_figure(7, 3)
+    ax = fig.subplots()
     probes, dci = meaning["probes"], meaning["dci"]
-    names = [f"{name}\n{probe['kind_of_score']}" for name, probe in probes.items()]
-    for i, (key, label) in enumerate(dict(boosted="trees", linear="linear", trivial="same answer").items()):
-        heights = [max(0, probe[key]) for probe in probes.values()]
-        bars = left.bar(np.arange(len(names)) + .27*(i - 1), heights, .25, label=label)
-        left.bar_label(bars, fmt="{:.2f}", fontsize=6)
-    left.set_xticks(range(len(names)), names, fontsize=7)
-    left.legend(fontsize=7, loc="upper center", ncols=3)
-    left.set(ylim=(0, 1.2))
-    left.set_title("read off the ten numbers, on held-out grids", fontsize=8)
     importance = np.array(dci["importance"]).T
     share = importance/np.maximum(importance.sum(1, keepdims=True), 1e-9)
-    image = right.imshow(share, vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    fig.colorbar(image, ax=right, label="share of the importance")
+    image = ax.imshow(share, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    fig.colorbar(image, ax=ax, label="share of the importance")
     numbers = range(share.shape[1])
-    right.set_xticks(numbers, [f"z{i}" for i in numbers], fontsize=7)
-    right.set_yticks(range(len(share)), dci["factors"], fontsize=8)
+    ax.set_xticks(numbers, [f"z{i}" for i in numbers], fontsize=7)
+    rows = [f"{name}, {probes[name]['kind_of_score']} {probes[name]['boosted']:.2f}" for name in dci["factors"]]
+    ax.set_yticks(range(len(rows)), rows, fontsize=8)
     keys = ("disentanglement", "completeness", "informativeness")
     scores = ", ".join(f"{key} {dci[key]:.2f}" for key in keys)
-    right.set_title(f"grids with one object: {scores}", fontsize=8)
+    ax.set_title(f"grids with one object: {scores}", fontsize=8)
     return fig
 
 # %% ../../nbs/report/00_figures.ipynb #figure-failures

@@ -33,8 +33,8 @@ CAPTIONS = {  # Figures in the order of the report
         operators="One test grid whose numbers are edited, and led on a straight line to those of another."),
     "What the numbers say": dict(
         meaning=(
-            "Left, how well what the generator drew can be predicted from the numbers, 1 is perfect. Right, from which "
-            "number it is predicted: one bright field in a row and in a column is best; DCI says the same."),
+            "How well what the generator drew can be predicted from the numbers, 1 is perfect, and from which of them: "
+            "one bright field in a row and in a column is best; DCI says the same."),
         traversals=(
             "One number is changed in each row and the others are kept. What the number stands for is written beside "
             "it where the network knows it."),
