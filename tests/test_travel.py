@@ -88,7 +88,7 @@ def test_a_lost_corpus_is_one_line_and_can_be_named(moved, tmp_path, monkeypatch
     (moved/"corpora"/"mine.npz").rename(tmp_path/"elsewhere.npz")
     config = read_json(run/"config.json") | dict(corpus=str(tmp_path/"gone.npz"))
     (run/"config.json").write_text(json.dumps(config))
-    with pytest.raises(RunError, match="gone.npz: the corpus of the run is gone.*--corpus says where it is"):
+    with pytest.raises(RunError, match="gone.npz: expected the corpus.*found no file; --corpus says where it is"):
         evaluate(run, "cpu", "disabled")
     arc_vae.save_corpus(tmp_path/"other.npz", GRIDS[:50])
     with pytest.raises(RunError, match="other.npz: expected the corpus of the training, sha256"):

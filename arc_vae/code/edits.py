@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..infra.files import expected_one_of
-from ..data import GRID, N_COLORS, OUTSIDE, as_grids
+from ..data import GRID, N_COLORS, OUTSIDE, as_grids, cropped
 from ..corpus.objects import Objects, canvas_of, describe_objects, find_objects, on_black, paint
 from .codebook import frames_of
 from .operators import _number, _whole, operator
@@ -28,8 +28,7 @@ def _canvas(o):
 
 def _grids(o):
     "Each grid in its size, uint8 (height, width); ValueError without a canvas."
-    height, width, _ = _canvas(o)
-    return [grid[:rows, :columns] for grid, rows, columns in zip(paint(o, len(height)), height, width)]
+    return cropped(paint(o, len(_canvas(o).height)))
 
 def _seen(x, background):
     "All objects of grids with a background, uint8 (n, 16, 16)."

@@ -117,15 +117,11 @@ def own_corpus(
 )->Path:           # The corpus
     "The very file that a run was trained on; RunError where it is gone or is another one by now."
     expected = config["corpus_sha256"]
-    if path and not Path(path).is_file():
-        raise RunError(f"{path}: no such file; expected the corpus of the run, sha256 {expected[:12]}…")
     path = Path(path or find_corpus(run_dir, config))
-    if not path.is_file():
-        raise RunError(f"{path}: the corpus of the run is gone, and none of sha256 {expected[:12]}… "
-                       "is in the folder corpus beside the run; --corpus says where it is")
-    found = file_sha256(path)
+    found = file_sha256(path) if path.is_file() else "no file"
     if found == expected: return path
-    raise RunError(f"{path}: expected the corpus of the training, sha256 {expected[:12]}…, found {found[:12]}…")
+    raise RunError(f"{path}: expected the corpus of the training, sha256 {expected[:12]}…, found {found[:12]}; "
+                   "--corpus says where it is")
 
 # %% ../../nbs/infra/02_runs.ipynb #read-log
 def read_log(
