@@ -249,7 +249,7 @@ def _operator_records(facts):
         if not measured["n"]: continue
         by = "adding a vector"
         if name.endswith("_by_code"): by = "the network's own"
-        elif f"{name}_by_code" in operators: by = "a linear map"
+        elif name in ("mirror", "quarter_turn"): by = "a linear map"
         title = name.removesuffix("_by_code").replace("_", " ")
         records.append((title, measured | dict(by=by, five_times=measured["compositions"][-1])))
     return records
