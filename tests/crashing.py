@@ -22,7 +22,7 @@ from conftest import contents
 
 from arc_vae.infra.checkpoint import read_checkpoint
 
-SMALL = dict(n_corpus=200, batch_size=32,  # five steps an epoch
+SMALL = dict(latent_dim=3, n_corpus=200, batch_size=32,  # one table of entries to arrange, five steps an epoch
              epochs=2, beta_mid_epoch=1, beta_final_epoch=1, patience=3, threads=1)
 MODELS = dict.fromkeys(("vae_best.pth", "start.pth", "beta_mid.pth", "beta_final.pth"), "vae")
 KINDS = MODELS | {"encoder.pth": "encoder", "decoder.pth": "decoder", "last.pth": "training"}

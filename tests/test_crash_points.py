@@ -32,20 +32,18 @@ def patient(place):
 
 
 def test_killed_at_every_rename(place, alone):
-    "Before and after each of them, until there is none left."
-    for number in range(100):
-        dead = []
-        for how in ("before", "after"):
-            run = place/f"{how}{number}"/"run"
-            dead.append(trained(run, how, number) is None)
-            if dead[-1]:
-                everything_opens(run)
-                assert trained(run)["status"] == "completed"
-            assert same(alone, run), f"{how} rename {number}"
-            assert whole(run), f"{how} rename {number}"
-            shutil.rmtree(run.parent)
-        if not any(dead): break
-    assert number > 12, f"a run renames more than {number} files"
+    "Before each of them, which is after the one before it, until there is none left; and after the last."
+    def killed(how, number):
+        run = place/f"{how}{number}"/"run"
+        dead = trained(run, how, number) is None
+        if dead:
+            everything_opens(run)
+            assert trained(run)["status"] == "completed"
+        assert same(alone, run) and whole(run), f"{how} rename {number}"
+        shutil.rmtree(run.parent)
+        return dead
+    number = next(number for number in range(100) if not killed("before", number))
+    assert number > 12 and killed("after", number - 1), f"a run renames more than {number} files"
 
 
 STOPS = dict(  # name -> steps, counted from where each process began, given the best epoch; an epoch has five
