@@ -48,6 +48,16 @@ def smoke(workplace):
 
 
 @pytest.fixture(scope="session")
+def canvas_model():
+    "A model that keeps sizes, of five objects, the first with a plane of shapes."
+    from arc_vae.apps.export import _examples
+    from arc_vae.code.network import make_vae
+    vae = make_vae("objects_canvas", 19)
+    vae.fit(_examples(vae.pad, 200))
+    return vae.eval()
+
+
+@pytest.fixture(scope="session")
 def evaluated():
     "The small trained and evaluated run that the notebooks show too, for tests that look into a model."
     from arc_vae.evaluate import evaluate

@@ -8,7 +8,6 @@ from sklearn.utils.estimator_checks import check_estimator
 import arc_vae
 from arc_vae.infra.logging import quiet
 from arc_vae.corpus.generator import make_grids
-from arc_vae.data import OUTSIDE, as_grids
 from arc_vae.infra.checkpoint import CheckpointError, save_checkpoint
 from arc_vae.code.network import make_vae
 from arc_vae.infra.runs import ConfigError
@@ -47,10 +46,9 @@ def test_what_comes_back_has_the_form_that_went_in(path, name):
     assert np.array_equal(z, arc_vae.load(path).encode(cells).numpy())
 
 
-def test_small_grids_keep_their_size_where_the_code_has_one(path):
-    vae, X = make_vae("objects_canvas", 12), GRIDS[:, :5, :9]
-    with quiet(): vae.fit(as_grids(X, OUTSIDE))
-    encoder = arc_vae.GridEncoder(vae.eval()).fit(X)
+def test_small_grids_keep_their_size_where_the_code_has_one(canvas_model):
+    vae, X = canvas_model, GRIDS[:, :5, :9]
+    encoder = arc_vae.GridEncoder(vae).fit(X)
     z = encoder.transform(X)
     assert np.array_equal(encoder.inverse_transform(z), vae.decode(z)[:, :5, :9])
     assert {grid.shape for grid in vae.decode(z, crop=True)} == {(5, 9)}

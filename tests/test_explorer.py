@@ -13,10 +13,8 @@ from conftest import ROOT
 
 from arc_vae.apps import explorer as ex
 from arc_vae.apps.edits import state_of
-from arc_vae.apps.export import _examples
 from arc_vae.code.network import make_vae
 from arc_vae.data import OUTSIDE
-from arc_vae.infra.logging import quiet
 from arc_vae.infra.runs import read_arrays
 from arc_vae.latent_viz import project_pca
 
@@ -240,10 +238,8 @@ def test_the_script_comes_to_the_same_grid(explorer):
     assert names["grid"].tolist() == explorer.decoded.grid
 
 
-def test_a_canvas_has_sliders_and_edits_keep_to_it():
-    vae, grids = make_vae("objects_canvas", 18), _examples(OUTSIDE, 200)
-    with quiet(): vae.fit(grids)
-    explorer = ex.Explorer(vae.eval(), ex.atlas_of_model(vae, 60))
+def test_a_canvas_has_sliders_and_edits_keep_to_it(canvas_model):
+    explorer = ex.Explorer(canvas_model, ex.atlas_of_model(canvas_model, 60))
     sizes = explorer.sliders.rows[:3]
     assert [row["title"].split(", ")[1] for row in sizes] == ["grid: height", "grid: width", "grid: background"]
     exact = [i for i in range(60) if explorer.atlas.attributes["wrong cells"][i] == 0][:20]
@@ -259,7 +255,7 @@ def test_a_canvas_has_sliders_and_edits_keep_to_it():
         if slots: act(explorer, "drop", object=slots[0])
         assert [each["slot"] for each in explorer.decoded.objects] == slots[1:]
     for n in (1, 7, 16):
-        turn(explorer, sizes[0]["index"], vae.axes[-3].step*(n - 8.5))
+        turn(explorer, sizes[0]["index"], canvas_model.axes[-3].step*(n - 8.5))
         check_truthful(explorer)
         assert explorer.sliders.readings[-3]["text"] == f"{n} row{'s'*(n > 1)}"
         assert sum(row[0] < OUTSIDE for row in explorer.decoded.grid) == n
