@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from conftest import BIN, ROOT, command, contents
 from wandb_records import read_runs
 
 import arc_vae
+from arc_vae.apps.cli import main
 from arc_vae.train import small_run
 
 STAGES = ("02_train", "03_evaluate", "04_latent_viz", "05_sample")
@@ -406,21 +408,20 @@ def test_papermill_parameters_change_the_run(tmp_path):
 
 
 GRIDS = np.zeros((20, 16, 16), np.uint8)
-BAD_CORPORA = {  # what the refusal says -> arrays, or the file's bytes; None: no file
+BAD_CORPORA = {  # what the refusal says -> arrays; None: no file
     "no such file": None,
-    "cannot be read": b"train,val,test\n",
     "expected whole numbers from 0 to 9, found 10": dict(train=GRIDS, val=GRIDS, test=GRIDS + 10)}
 
 
 @pytest.mark.parametrize("reason", BAD_CORPORA)
-def test_a_bad_corpus_is_one_line_and_no_run(tmp_path, reason):
+def test_a_bad_corpus_is_one_line_and_no_run(tmp_path, monkeypatch, reason):
+    monkeypatch.chdir(tmp_path)
     content = BAD_CORPORA[reason]
-    if isinstance(content, bytes): (tmp_path/"c.npz").write_bytes(content)
-    elif content: np.savez(tmp_path/"c.npz", **content)
+    if content: np.savez(tmp_path/"c.npz", **content)
     for words in (("corpus", "check", "c.npz"), ("run", "--corpus", "c.npz", "--run", "a")):
-        done = command("arc-vae", *words, cwd=tmp_path)
-        assert done.returncode == 1 and done.stdout.count("\n") == 1, done.stdout
-        assert done.stdout.startswith("Error: ") and "c.npz" in done.stdout and reason in done.stdout, done.stdout
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 1 and done.output.count("\n") == 1, done.output
+        assert done.output.startswith("Error: ") and "c.npz" in done.output and reason in done.output, done.output
         assert not (tmp_path/"outputs").exists()
 
 
