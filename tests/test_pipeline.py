@@ -154,7 +154,7 @@ def test_runs_are_compared(smoke):
 
 def test_the_report_stands_alone(smoke):
     page = (smoke/"report.html").read_text()
-    assert page.count("data:image/png;base64,") == 12 + 11
+    assert page.count("data:image/png;base64,") == 12 + 9
     assert not re.search(r"(src|href)=.(?!data:|#)", page)
     assert len(page.encode()) < 3e6
     t = read(smoke/"metrics.json")["test"]
