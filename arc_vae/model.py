@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import N_COLORS, as_grids, cropped
+from .data import N_COLORS, as_grids, cropped, rng
 
 # %% ../nbs/01_model.ipynb #one-hot
 def one_hot(
@@ -223,6 +223,14 @@ class VAE(nn.Module):
     )->Tensor:      # uint8 (N, 16, 16)
         "Decode each grid's posterior mean."
         return self.decode(self.encode(grids, check=False))
+
+    def sample(self,
+        n:int=1,       # How many
+        seed:int=0,    # Of the draw from the prior
+    )->Tensor:         # uint8 (n, 16, 16)
+        "Decoded draws of the prior; ValueError below one."
+        if n < 1: raise ValueError(f"n: expected at least 1, found {n}")
+        return self.decode(torch.randn(n, self.latent_dim, generator=rng("sample", seed)))
 
 # %% ../nbs/01_model.ipynb #encode-decode
 @torch.no_grad()
