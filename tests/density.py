@@ -16,6 +16,9 @@ NOTEBOOKS = sorted(p for p in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoin
 def is_exported(cell): return cell.source.startswith("#| export")
 
 
+def writes_module(path): return "#| default_exp " in path.read_text(encoding="utf-8")
+
+
 def count_modules():
     "Nodes, lines that are not blank, and lines of each module."
     found = {}
