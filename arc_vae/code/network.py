@@ -382,12 +382,15 @@ class ObjectVAE(VAE):
         n:int=None,          # How many grids they belong to; as many as are named
         scales:bool=False,   # Also return the posterior standard deviations
     )->Tensor|tuple:         # Means of z, (n, D); with scales also standard deviations, (n, D)
-        "Codes of grids that hold these objects."
-        if n is None: n = int(objects.grid.max()) + 1 if len(objects.grid) else 0
+        "Codes of grids that hold these objects; ValueError where n is another number of grids."
+        canvas, named = objects.canvas, int(objects.grid.max()) + 1 if len(objects.grid) else 0
+        if canvas: named = len(canvas.height)  # also those without objects
+        if n is None: n = named
+        if n < named or canvas and n > named: raise ValueError(f"n: expected {named} grids, found {n}")
         on_black = objects.on_black()
         labels = labels_of(self.code, on_black, n)
         if self.code.canvas:
-            canvas = objects.canvas or canvas_of(torch.zeros(n, GRID, GRID, device=self.device))
+            canvas = canvas or canvas_of(torch.zeros(n, GRID, GRID, device=self.device))
             labels = with_rectangles(self.code, paint(on_black, n), labels)._replace(canvas=canvas)
         mu, logvar = encode_labels(self.code, labels)
         return (mu, (logvar/2).exp()) if scales else mu
