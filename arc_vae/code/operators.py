@@ -58,7 +58,7 @@ def shift(
     axes:list,        # vae.axes
     what:str,         # row, column or look; of a canvas height, width or background
     by:float,         # Steps of that number: cells or colors
-    object:int=None,  # 0 for the largest; None: all
+    object:int=None,  # 0 for the largest, of a canvas maybe a part of one; None: all
 )->Tensor:            # To be added to z, (D,)
     "The constant vector that changes one number by some steps; ValueError for a number that has no steps."
     known = sorted({a.what for a in axes if a.step})
@@ -73,7 +73,7 @@ def move(
     z,                # One code or many, (D,) or (N, D)
     down:int=0,       # Cells
     right:int=0,      # Cells
-    object:int=None,  # 0 for the largest; None: all
+    object:int=None,  # 0 for the largest, of a canvas maybe a part of one; None: all
 ):                    # Like z
     "Move objects by whole cells; what leaves the grid is gone, and comes back when it is moved back."
     _whole(down=down, right=right)
@@ -85,10 +85,12 @@ def recolor(
     vae:ObjectVAE,
     z,                # One code or many, (D,) or (N, D)
     by:int,           # Added to the color
-    object:int=None,  # 0 for the largest; None: all
+    object:int=None,  # 0 for the largest, of a canvas maybe a part of one; None: all
     wrap:bool=False,  # After color 9 comes color 1 again
 ):                    # Like z
-    "Change colors by whole steps; ValueError where a color would not be 1 to 9, unless they wrap."
+    """Change colors by whole steps; ValueError where a color would not be 1 to 9, unless they wrap.
+
+    On a canvas black and the color of the background change places: a black object counts as one of that color."""
     _whole(by=by)
     color = decode_labels(vae.code, z).color
     changed = (color > 0) & _objects(vae, object).to(z.device)
@@ -111,7 +113,7 @@ def turn(
     z,            # One code or many, (D,) or (N, D)
     orientation,  # One of TURNS, or its place among them, as in arc_vae.code.codebook.ORIENTATIONS
 ):                # Like z
-    "Mirror or turn whole grids about their center; ValueError names the turns that there are."
+    "Mirror whole grids, or turn them, a quarter as numpy.rot90 does; ValueError names the turns that there are."
     if isinstance(orientation, str):
         if orientation not in TURNS: raise ValueError(f"orientation: {expected_one_of(TURNS, orientation)}")
         orientation = TURNS.index(orientation)
