@@ -50,8 +50,9 @@ class _Settings(BaseModel):
         if self.beta_final_epoch < self.beta_mid_epoch:
             expected = f"at least beta_mid_epoch ({self.beta_mid_epoch})"
             raise ValueError(f"beta_final_epoch: expected {expected}, found {self.beta_final_epoch}")
-        if objects and self.latent_dim < 3:
-            raise ValueError(f"latent_dim: network {self.network} needs at least 3, found {self.latent_dim}")
+        least = 6 if self.network.endswith("canvas") else 3
+        if objects and self.latent_dim < least:
+            raise ValueError(f"latent_dim: network {self.network} needs at least {least}, found {self.latent_dim}")
         return self
 
 # %% ../../nbs/training/00_settings.ipynb #train-config
