@@ -40,8 +40,8 @@ def resample_metrics(
     shares = accuracies(counts)
     for key in METRICS: value[key] = math.nan if shares[key] is None else shares[key]
     if not np.array_equal(arrays["x"], first["x"]): return Resampled(value, None)
-    weights = bootstrap_weights(len(x), arrays.get("tasks"))
-    draws = bootstrap(counts, arrays.get("tasks"))
+    weights = bootstrap_weights(len(x), first.get("tasks"))
+    draws = bootstrap(counts, first.get("tasks"))
     for key, cost in nats.items(): draws[key] = weights @ cost/len(cost)
     return Resampled(value, draws)
 
