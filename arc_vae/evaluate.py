@@ -217,7 +217,7 @@ def verdict(
          f"the decoder does not listen: another grid's numbers cost {other:.2f} nats of distortion, its own {own:.2f}; "
          f"the rate of {test['rate']:.2f} nats says nothing about the grid"),
         ("below_baseline", pixel > black and skill >= MIN_SKILL,
-         f"cells right: {pixel:.2%} do not beat the {black:.2%} of an entirely black picture "
+         f"cells right: {pixel:.2%} do not beat the {black:.2%} of a picture of background alone "
          f"(skill {skill:.4f}, at least {MIN_SKILL} counts)"),
         ("below_target", pixel >= TARGET, f"cells right: {pixel:.2%} are below {TARGET:.0%}"))
     failed = [(word, reason) for word, passed, reason in checks if not passed]

@@ -159,7 +159,7 @@ def test_the_report_stands_alone(smoke):
     assert len(page.encode()) < 3e6
     t = read(smoke/"metrics.json")["test"]
     accuracy = f"<b>{t['pixel_accuracy']:.1%}</b>"
-    baseline = f"<small>all black: {t['all_background_accuracy']:.1%}</small>"
+    baseline = f"<small>background alone: {t['all_background_accuracy']:.1%}</small>"
     assert accuracy + baseline in "".join(page.split("\n")), "no accuracy without its baseline, above all on top"
     assert "make run PRESET=smoke ARGS=" in page
     assert "--set seed=0" in page

@@ -76,7 +76,7 @@ def test_every_metric_stands_beside_what_costs_nothing(metrics):
     lines = report_headline(report_facts(metrics))
     assert [name for name, *_ in lines] == ["cells right", "colored cells right", "whole objects", "exact grids",
                                             "objective, β = 2", "distortion", "rate"]
-    for _, _, beside in lines: assert [name for name, _ in beside] == ["all black", "before training"]
+    for _, _, beside in lines: assert [name for name, _ in beside] == ["background alone", "before training"]
     assert lines[4][1] == f"{metrics['learned']['objective']:.1f} nats"
     assert dict(lines[4][2])["before training"] == f"{metrics['learned']['before']:.1f}"
 

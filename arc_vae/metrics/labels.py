@@ -23,7 +23,7 @@ class Label(NamedTuple):
 # %% ../../nbs/metrics/00_labels.ipynb #labels
 LABELS = dict(
     pixel_accuracy=Label("cells right", short="cells"),
-    all_background_accuracy=Label("all black", short="black"),
+    all_background_accuracy=Label("background alone", short="black"),
     skill=Label("skill", "score", 3),
     foreground_accuracy=Label("colored cells right", short="colored"),
     foreground_precision=Label("of those painted, right"),
