@@ -1,6 +1,7 @@
 """Grids a second on a CPU: the commands behind speed.md.
 
     python benchmarks/speed.py steps [--threads 1 2] [--rounds 3]      # training by batch size, encoding, evaluation
+    python benchmarks/speed.py busy --rounds 9                         # training `default` beside busy processes
     PYTHONPATH=FOLDER python benchmarks/speed.py pairs                 # against the loops of loops.py
 
 All tasks take turns in one process. Tables show medians of the rounds; `pairs` also shows how many times as fast the
@@ -10,6 +11,8 @@ import argparse
 import importlib.util
 import logging
 import os
+import subprocess
+import sys
 from itertools import islice
 from statistics import median
 
@@ -65,6 +68,22 @@ def steps(args):
     return [("grids/s", "threads", *columns), *rows.values()]
 
 
+def busy(args):
+    "Grids a second of training `default` with so many threads, a row for each number of processes that only compute."
+    _, steps = prepare(make_config("default", device="cpu"), torch.from_numpy(make_grids(GRIDS)[0]))
+    def train(): return list(islice(steps, GRIDS//256))
+    rows = [("busy processes", *(f"`threads={threads}`, grids/s" for threads in args.threads))]
+    for n in range(3):
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+        try: seconds = time_in_turns({threads: with_threads(threads, train) for threads in args.threads}, args.rounds)
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+        rows.append((str(n), *(f"{GRIDS/median(found):,.0f}" for found in seconds.values())))
+    return rows
+
+
 def pairs(args):
     "Grids a second of preset `reference` in three loops, with and without augmentation."
     grids = make_grids(PAIR_GRIDS)[0]
@@ -87,14 +106,14 @@ def pairs(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("steps", "pairs"))
+    parser.add_argument("table", choices=("steps", "busy", "pairs"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     use_kernel_environment()
     logging.disable(logging.INFO)  # pythae's messages
     load = os.getloadavg()[0]
-    print(markdown_table(dict(steps=steps, pairs=pairs)[args.table](args)))
+    print(markdown_table(dict(steps=steps, busy=busy, pairs=pairs)[args.table](args)))
     print(f"\n{os.cpu_count()} CPUs ({torch.backends.cpu.get_cpu_capability()}), load {load:.1f} before and "
           f"{os.getloadavg()[0]:.1f} at the end, torch {torch.__version__}")
 
