@@ -376,7 +376,7 @@ def test_another_corpus_or_checkpoint_is_refused(smoke, tmp_path):
     before, files = (run/"metrics.json").read_text(), contents(run)
     for stage in ("evaluate", "sample"):
         done = command("arc-vae", stage, "copy", "--corpus", "typo.npz", cwd=tmp_path)
-        assert re.search(r"^Error: .*typo.npz: no such file", done.stdout, re.M), done.stdout
+        assert re.search(r"^Error: .*typo.npz: expected the corpus .* found no file", done.stdout, re.M), done.stdout
         assert contents(run) == files, "also the notebook as it was executed"
     weights = run/"checkpoints"/"vae_best.pth"
     best = torch.load(weights, weights_only=True)
