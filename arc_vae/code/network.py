@@ -152,11 +152,12 @@ def left_out(
     beyond = every.slot >= code.objects
     kept = every.keep(~beyond)
     frames, _ = frames_of(kept)
-    picture = code.codebook.logits()[nearest_entry(code, kept)] > 0
+    labels = labels_of(code, kept, len(x))
+    picture = code.codebook.logits()[labels.entry[kept.grid, kept.slot]] > 0
     mismatch = (picture != (frames > 0)).sum(1)
     unlike = mismatch > MAX_MISMATCH*kept.height*kept.width
     if code.canvas:  # rectangles may show what no entry does
-        labels = with_rectangles(code, x, labels_of(code, kept, len(x)))
+        labels = with_rectangles(code, x, labels)
         _, shown = topmost(pictures_of(code, labels) > .5, labels.color)
         unlike &= (shown != x.flatten(1)).any(1)[kept.grid]
     def count(grid, cells=None): return torch.bincount(grid, cells, minlength=len(x)).long()

@@ -23,7 +23,7 @@ from ..infra.runs import CONFIG_SCHEMA, ConfigError, find_corpus, pick_device, r
 from ..data import OUTSIDE, SPLITS, GridCorpus
 from ..corpus.formats import load_corpus, make_arc_corpus
 from ..corpus.generator import make_corpus
-from ..code.network import NETWORKS
+from ..code.network import NETWORKS, make_vae
 
 # %% ../../nbs/training/00_settings.ipynb #settings-checks
 CHOICES = dict(network=NETWORKS, device=("auto", "cpu", "cuda", "mps"), wandb=MODES,
@@ -179,7 +179,8 @@ def open_corpus(
             log.info(f"no corpus given: generating {cfg.n_corpus:,} grids into {path.name}")
             make_corpus(path, cfg.n_corpus, cfg.seed, Progress("generating"))
     whole = load_corpus(path)
-    if not cfg.network.endswith("canvas") and any(int(getattr(whole, split).max()) == OUTSIDE for split in SPLITS):
+    is_sized = any(int(getattr(whole, split).max()) == OUTSIDE for split in SPLITS)
+    if is_sized and not make_vae(cfg.network, cfg.latent_dim).pad:
         raise DatasetError(f"{path}: network: expected objects_canvas for grids of several sizes, found {cfg.network}")
     corpus = whole.head(cfg.n_train or None, cfg.n_val or None, cfg.n_test or None)
     # accuracy is compared with that of an all-black picture, which would be perfect here
