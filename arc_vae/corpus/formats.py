@@ -325,12 +325,10 @@ def make_arc_corpus(
     names = sorted(tasks.keys() - test.keys() - arc_tasks("evaluation", 2).keys())
     names = np.random.default_rng(0).permutation(names)
     tenth = len(names)//10
-    grids = dict(
-        train=[tasks[name] for name in names[tenth:]],
-        val=[tasks[name] for name in names[:tenth]],
-        test=list(test.values()))
-    grids = {split: torch.cat(parts) for split, parts in grids.items()}
-    return save_corpus(path, grids, OUTSIDE, join_tasks(test)[1])
+    chosen = dict(train=names[tenth:], val=names[:tenth])
+    grids = {split: join_tasks({name: tasks[name] for name in part})[0] for split, part in chosen.items()}
+    grids["test"], number = join_tasks(test)
+    return save_corpus(path, grids, OUTSIDE, number)
 
 # %% ../../nbs/corpus/03_formats.ipynb #convert
 def _as_splits(sets, path):
