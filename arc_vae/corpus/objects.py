@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..data import GRID, N_COLORS, OUTSIDE
@@ -99,7 +98,7 @@ def canvas_of(
 )->Canvas:
     "The sizes of grids, and the color that is most likely what objects lie on."
     inside = x < OUTSIDE
-    cells = F.one_hot(x.flatten(1).long(), OUTSIDE + 1).sum(1)[:, :N_COLORS]
+    cells = torch.stack([(x == color).flatten(1).sum(1) for color in range(N_COLORS)], 1)
     cells = torch.cat([_MORE_THAN_BLACK*cells[:, :1], cells[:, 1:]], 1)
     # Colors have different keys, so that the first of equally frequent ones is taken everywhere
     key = N_COLORS*cells + torch.arange(N_COLORS - 1, -1, -1, device=x.device)
@@ -221,15 +220,12 @@ def paint(
     n:int,      # How many grids
 )->Tensor:      # uint8 (n, 16, 16)
     "The grids that objects describe, OUTSIDE beyond their canvas; smaller objects lie on top of larger ones."
-    grids = torch.zeros(n, GRID, GRID, dtype=torch.uint8, device=o.grid.device)
-    if o.canvas: grids += o.canvas.background[:, None, None].to(torch.uint8)
     inside = (o.row >= 0) & (o.row < GRID) & (o.column >= 0) & (o.column < GRID)
-    slots = int(o.slot.max()) + 1 if len(o.slot) else 0
-    # smaller objects have higher slots and are painted later
-    for k in range(slots):
-        cell = inside & (o.slot[o.owner] == k)
-        owner = o.owner[cell]
-        color = o.color[owner].to(torch.uint8)
-        grids[o.grid[owner], o.row[cell], o.column[cell]] = color
-    if o.canvas: grids[~o.canvas.inside()] = OUTSIDE
-    return grids
+    owner = o.owner[inside]
+    at = (o.grid[owner]*GRID + o.row[inside])*GRID + o.column[inside]
+    # smaller objects have higher slots: the largest key of a cell is that of the object on top
+    empty = o.color.new_full((n*GRID*GRID,), -1)
+    top = empty.scatter_reduce(0, at, o.slot[owner]*N_COLORS + o.color[owner], "amax").view(n, GRID, GRID)
+    background = o.canvas.background[:, None, None] if o.canvas else 0
+    grids = torch.where(top < 0, background, top%N_COLORS).to(torch.uint8)
+    return torch.where(o.canvas.inside(), grids, OUTSIDE) if o.canvas else grids
