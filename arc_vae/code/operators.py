@@ -11,14 +11,15 @@ from functools import wraps
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-
 from ..infra.files import expected_one_of
+from ..data import GRID
 from ..corpus.objects import describe_objects, rank_in_grid
 from ..model import as_codes
 from .codebook import ORIENTATIONS
 from .labels import Labels, centers_apart, decode_labels, encode_labels
-from .network import ObjectVAE
+from .network import ObjectVAE, pictures_of, topmost
 
 # %% ../../nbs/code/05_operators.ipynb #operator
 def operator(edit):
@@ -34,11 +35,25 @@ def operator(edit):
         return result.numpy() if isinstance(z, np.ndarray) else result.tolist()
     return op
 
-def _objects(vae, object):
-    "Which objects are meant, bool (objects,), all for None; ValueError for one that the code has not."
-    every = torch.arange(vae.code.objects)
+@torch.no_grad()
+def _entries(vae, z, object):
+    """Which entries of codes show an object of the decoded grids, all for None; bool (objects,) or (n, objects).
+
+    On a canvas an object may take several entries. ValueError for one that there is not."""
+    every = torch.arange(vae.code.objects, device=z.device)
     if object is None: return every >= 0
-    return every == _number("object", object, len(every) - 1)
+    if not vae.code.canvas: return every == _number("object", object, len(every) - 1)
+    o = vae.objects_of(vae.decode(z))
+    last = max(o.slot.tolist(), default=0)
+    meant = o.keep(o.slot == _number("object", object, last))
+    cells = torch.zeros(len(z), GRID, GRID, dtype=torch.int64, device=z.device)
+    cells[meant.grid[meant.owner], meant.row, meant.column] = 1
+    labels = decode_labels(vae.code, z)
+    pictures = pictures_of(vae.code, labels) > .5
+    top, _ = topmost(pictures, labels.color)
+    none = torch.zeros(len(z), 1 + len(every), dtype=torch.int64, device=z.device)
+    shows = none.scatter_reduce(1, top, cells.flatten(1), "amax")
+    return shows[:, 1:] > 0
 
 def _number(name, value, last):
     "A number from 0 to the last one; ValueError for anything else."
@@ -58,7 +73,7 @@ def shift(
     axes:list,        # vae.axes
     what:str,         # row, column or look; of a canvas height, width or background
     by:float,         # Steps of that number: cells or colors
-    object:int=None,  # 0 for the largest, of a canvas maybe a part of one; None: all
+    object:int=None,  # 0 for the largest, of a canvas an entry of the code; None: all
 )->Tensor:            # To be added to z, (D,)
     "The constant vector that changes one number by some steps; ValueError for a number that has no steps."
     known = sorted({a.what for a in axes if a.step})
@@ -73,11 +88,13 @@ def move(
     z,                # One code or many, (D,) or (N, D)
     down:int=0,       # Cells
     right:int=0,      # Cells
-    object:int=None,  # 0 for the largest, of a canvas maybe a part of one; None: all
+    object:int=None,  # 0 for the largest; None: all
 ):                    # Like z
     "Move objects by whole cells; what leaves the grid is gone, and comes back when it is moved back."
     _whole(down=down, right=right)
-    return z + (shift(vae.axes, "row", down, object) + shift(vae.axes, "column", right, object)).to(z.device)
+    moved = _entries(vae, z, object).repeat_interleave(3, -1)
+    step = shift(vae.axes, "row", down) + shift(vae.axes, "column", right)
+    return z + step.to(z)*F.pad(moved, (0, len(step) - moved.shape[-1]))
 
 # %% ../../nbs/code/05_operators.ipynb #recolor
 @operator
@@ -85,7 +102,7 @@ def recolor(
     vae:ObjectVAE,
     z,                # One code or many, (D,) or (N, D)
     by:int,           # Added to the color
-    object:int=None,  # 0 for the largest, of a canvas maybe a part of one; None: all
+    object:int=None,  # 0 for the largest; None: all
     wrap:bool=False,  # After color 9 comes color 1 again
 ):                    # Like z
     """Change colors by whole steps; ValueError where a color would not be 1 to 9, unless they wrap.
@@ -93,7 +110,7 @@ def recolor(
     On a canvas black and the color of the background change places: a black object counts as one of that color."""
     _whole(by=by)
     color = decode_labels(vae.code, z).color
-    changed = (color > 0) & _objects(vae, object).to(z.device)
+    changed = (color > 0) & _entries(vae, z, object)
     new = color + by
     if wrap: new = (new - 1)%9 + 1
     bad = new[changed & ((new < 1) | (new > 9))].tolist()
