@@ -120,6 +120,9 @@ def apply_edit(
     # On a canvas one object of the grid may be several rectangles of the code
     cells = o if state.cells is None or (o.canvas and slot is not None) else state.cells
     cells = edit_cells(cells, edit, other)
+    if o.canvas and slot is not None:
+        arguments["entry"] = arguments.pop("object")
+        edit = edit._replace(arguments=arguments)
     if edit.operator == "drop": after, edit = _without(vae, z, slot)
     else: after = OPERATORS[edit.operator](vae, z, **arguments)
     if torch.equal(after, z): return state

@@ -36,11 +36,12 @@ def operator(edit):
     return op
 
 @torch.no_grad()
-def _entries(vae, z, object):
-    """Which entries of codes show an object of the decoded grids, all for None; bool (objects,) or (n, objects).
+def _entries(vae, z, object, entry):
+    """One entry of codes, or all that show an object of the decoded grids; bool (objects,) or (n, objects).
 
     On a canvas an object may take several entries. ValueError for one that there is not."""
     every = torch.arange(vae.code.objects, device=z.device)
+    if entry is not None: return every == _number("entry", entry, len(every) - 1)
     if object is None: return every >= 0
     if not vae.code.canvas: return every == _number("object", object, len(every) - 1)
     o = vae.objects_of(vae.decode(z))
@@ -89,10 +90,11 @@ def move(
     down:int=0,       # Cells
     right:int=0,      # Cells
     object:int=None,  # 0 for the largest; None: all
+    entry:int=None,   # Instead of an object, an entry of the code: on a canvas maybe a part of one
 ):                    # Like z
     "Move objects by whole cells; what leaves the grid is gone, and comes back when it is moved back."
     _whole(down=down, right=right)
-    moved = _entries(vae, z, object).repeat_interleave(3, -1)
+    moved = _entries(vae, z, object, entry).repeat_interleave(3, -1)
     step = shift(vae.axes, "row", down) + shift(vae.axes, "column", right)
     return z + step.to(z)*F.pad(moved, (0, len(step) - moved.shape[-1]))
 
@@ -104,13 +106,14 @@ def recolor(
     by:int,           # Added to the color
     object:int=None,  # 0 for the largest; None: all
     wrap:bool=False,  # After color 9 comes color 1 again
+    entry:int=None,   # Instead of an object, an entry of the code: on a canvas maybe a part of one
 ):                    # Like z
     """Change colors by whole steps; ValueError where a color would not be 1 to 9, unless they wrap.
 
     On a canvas black and the color of the background change places: a black object counts as one of that color."""
     _whole(by=by)
     color = decode_labels(vae.code, z).color
-    changed = (color > 0) & _entries(vae, z, object)
+    changed = (color > 0) & _entries(vae, z, object, entry)
     new = color + by
     if wrap: new = (new - 1)%9 + 1
     bad = new[changed & ((new < 1) | (new > 9))].tolist()

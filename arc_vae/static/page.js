@@ -77,11 +77,13 @@ export function showPage(data) {
     return stateOf(moved, start, [...edits, line]);
   }
 
+  const which = data.canvas ? "entry" : "object"; // on a canvas an object may be several entries
+
   const move = (from, { object, down, right }) => addSteps(from, [[3*object, down], [3*object + 1, right]],
-    `z = move(vae, z, down=${down}, right=${right}, object=${object})`);
+    `z = move(vae, z, down=${down}, right=${right}, ${which}=${object})`);
 
   const recolor = (from, { object, by }) =>
-    addSteps(from, [[3*object + 2, by]], `z = recolor(vae, z, by=${by}, object=${object})`);
+    addSteps(from, [[3*object + 2, by]], `z = recolor(vae, z, by=${by}, ${which}=${object})`);
 
   function drop({ z, start, edits }, { object }) { // the look of an object that is missing
     const index = 3*object + 2, look = shortest(data.missing[object]);
