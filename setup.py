@@ -9,7 +9,7 @@ here = Path(__file__).parent
 ini = ConfigParser(delimiters=["="])
 ini.read(here / "settings.ini")
 cfg = ini["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("run", "arc", "cluster", "export", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("run", "arc", "export", "dev")}
 extras["all"] = sum(extras.values(), [])
 extras["docs"] = cfg["docs_requirements"].split()  # only `make docs` needs them
 package = cfg["lib_path"]

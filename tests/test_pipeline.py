@@ -268,18 +268,6 @@ def test_a_sweep_of_runs_side_by_side(tmp_path):
     assert betas_of(outputs/"s") == [.5, 2]
 
 
-def test_a_sweep_goes_to_a_cluster_and_comes_back(tmp_path):
-    "Through submitit, whose jobs are processes of this machine here; Slurm itself is not there."
-    outputs = tmp_path/"outputs"
-    done = command("arc-vae", *SWEEP, "0.5", "--cluster", "local", cwd=tmp_path)
-    assert done.returncode == 0 and "[1/1] s-beta0.5-seed0: done" in done.stdout, done.stdout
-    assert "| 0.5 | 1 |" in done.stdout, done.stdout
-    assert "epoch  1/1" in "".join(path.read_text() for path in (outputs/"s"/"jobs").glob("*.out"))
-    done = command("arc-vae", *SWEEP, "0.5", "--cluster", "slurm", cwd=tmp_path)
-    assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("Error: "), done.stdout
-    assert "Traceback" not in done.stdout, done.stdout
-
-
 # Weights & Biases
 
 CURVES = """

