@@ -43,7 +43,9 @@ def edit(change):
     def of_codes(vae, z, *args, **kwargs):
         # Without a canvas an object is one entry, and one below another is whole only in the code
         o = vae.objects_of(vae.decode(z)) if vae.code.canvas else vae.decode_objects(z)
-        return vae.encode_objects(op(o, *args, **kwargs), len(z))
+        after = op(o, *args, **kwargs)
+        if after.canvas: vae.warn_of_loss(paint(after, len(z)), len(z))
+        return vae.encode_objects(after, len(z))
 
     @wraps(change)
     def op(o, *args, **kwargs):
