@@ -126,17 +126,18 @@ def elbo(
 def as_codes(
     z,              # One code or many, (D,) or (N, D): lists, numpy or torch
     latent_dim:int, # D
+    name:str="z",   # Of z, for errors
 )->Tensor:          # float32 (N, D)
     "Codes as one tensor; ValueError where a code has not D numbers or one that is not finite."
     if not isinstance(z, Tensor):
         try: z = torch.from_numpy(np.array(z, np.float32))  # a copy, whatever its strides and byte order
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:100]
-            raise ValueError(f"z: expected numbers, as many for each code ({reason})") from None
+            raise ValueError(f"{name}: expected numbers, as many for each code ({reason})") from None
     z = torch.atleast_2d(z.float())
     if z.ndim != 2 or z.shape[1] != latent_dim:
-        raise ValueError(f"z: expected (N, {latent_dim}), found {tuple(z.shape)}")
-    if not z.isfinite().all(): raise ValueError("z: expected finite numbers, found NaN or infinity")
+        raise ValueError(f"{name}: expected (N, {latent_dim}), found {tuple(z.shape)}")
+    if not z.isfinite().all(): raise ValueError(f"{name}: expected finite numbers, found NaN or infinity")
     return z
 
 # %% ../nbs/01_model.ipynb #most-probable

@@ -105,7 +105,7 @@ def test_a_network_that_keeps_sizes_becomes_a_folder(tmp_path):
     again = from_pretrained(save_pretrained(vae, tmp_path))
     assert torch.equal(again.encode(grids, check=False), vae.encode(grids, check=False))
     card = (tmp_path/"README.md").read_text()
-    assert "of at most 16x16 cells" in card and "(N, 11, 16, 16)" in card
+    assert "of at most 16x16 cells" in card and "(N, 11, 16, 16)" in card and "crop=True" in card
 
 
 @pytest.mark.parametrize("file, content", [

@@ -95,7 +95,7 @@ import arc_vae
 
 vae = arc_vae.from_pretrained("{name}")  # or the path of this folder
 z = vae.encode([[0, 0, 3], [0, 3, 3]])
-grids = vae.decode(z)
+grids = vae.decode(z{crop})
 ```
 
 {figures}
@@ -119,7 +119,8 @@ def model_card(
     table = markdown_table(rows) if len(rows) > 1 else "It has not been evaluated."
     onnx = _ONNX.format(channels=N_COLORS + bool(vae.pad)) if onnx else ""
     return _CARD.format(
-        name=name, pad=vae.pad, latent_dim=vae.latent_dim, network=vae.network, figures=table, onnx=onnx)
+        name=name, pad=vae.pad, latent_dim=vae.latent_dim, network=vae.network, figures=table, onnx=onnx,
+        crop=", crop=True"*bool(vae.pad))
 
 # %% ../../nbs/apps/06_export.ipynb #save-pretrained
 def save_pretrained(

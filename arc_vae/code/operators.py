@@ -158,7 +158,7 @@ def union(
     other,          # As many; or one of both is one code
 ):                  # Like z
     "The objects of both, the largest of them where the code has no room for all; on the canvas of the first."
-    other = as_codes(other, vae.latent_dim).to(z.device)
+    other = as_codes(other, vae.latent_dim, "other").to(z.device)
     n = max(len(z), len(other))
     if not {len(z), len(other)} <= {1, n}: raise ValueError(f"other: expected {len(z)} codes, found {len(other)}")
     a = vae.decode_objects(z.expand(n, -1))

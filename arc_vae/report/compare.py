@@ -82,5 +82,6 @@ def compare(
     for name in operators[0]:
         shares = [of_run.get(name, {}).get("equivariance") for of_run in operators]
         texts = [format_metric("equivariance", share) for share in shares]
+        name = name.replace("_by_code", ", the network's own").replace("_", " ")
         rows.append([f"{name}, exactly", *texts, *[""]*2*len(names)])
     return text_table(rows)
