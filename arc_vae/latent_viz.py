@@ -250,7 +250,8 @@ def operator_rows(
     other:Tensor,    # Where the straight line leads, (D,)
 )->dict:             # What is done -> codes, (at most 6, D)
     "What edits of one grid lead to, step by step."
-    color = int(vae.decode_objects(z[None]).color[0])
+    largest = vae.objects_of(vae.decode(z[None])).on_black().color[:1]  # recolor counts from black, too
+    color = max(largest.tolist(), default=1)
     first = min(max(color - 2, 1), N_COLORS - 6)  # six of the nine, its own among them
     turned, fewer = [z[None]], [z[None]]
     for _ in range(4): turned.append(turn(vae, turned[-1], QUARTER))
@@ -258,7 +259,7 @@ def operator_rows(
     return {
         "all to the right": torch.stack([move(vae, z, right=k) for k in range(6)]),
         "the largest\ndown": torch.stack([move(vae, z, down=k, object=0) for k in range(6)]),
-        "its color": torch.stack([recolor(vae, z, first - color + k, object=0) for k in range(6)]),
+        "its color": torch.stack([recolor(vae, z, first - color + k, object=0, wrap=True) for k in range(6)]),
         "without\nthe largest": torch.cat(fewer),
         "quarter turns": torch.cat(turned),
         "straight line to\nanother grid": interpolate(z, other, 6)}
