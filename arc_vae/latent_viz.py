@@ -62,16 +62,16 @@ def project_tsne(
 def _on_black(x):
     "Grids without their sizes and backgrounds, in which objects can be counted."
     x = torch.as_tensor(x)
-    return comparable(x, x)[1].numpy()
+    return comparable(x, x)[1]
 
 def grid_attributes(
     x:np.ndarray,   # Grids, (N, 16, 16)
 )->dict:            # name -> int of each grid, (N,)
     "The most frequent color of each grid apart from the background, 0 where there is none, and its number of objects."
     x = _on_black(x)
-    cells = np.stack([(x == color).sum((1, 2)) for color in range(1, N_COLORS)], 1)
-    main = np.where(cells.any(1), cells.argmax(1) + 1, 0)
-    return {"main color": main, "number of objects": count_objects(torch.as_tensor(x)).numpy()}
+    cells = torch.stack([(x == color).sum((1, 2)) for color in range(1, N_COLORS)], 1)
+    main = torch.where(cells.any(1), cells.argmax(1) + 1, 0)
+    return {"main color": main.numpy(), "number of objects": count_objects(x).numpy()}
 
 # %% ../nbs/04_latent_viz.ipynb #colormap-for
 def colormap_for(
@@ -142,7 +142,7 @@ def typical(
     distortion:np.ndarray,   # Of each, nats, (N,)
 )->dict:                     # name -> index
     "The grid of median distortion among those of one object and of four or more; among all where one is missing."
-    count = count_objects(torch.as_tensor(_on_black(x))).numpy()
+    count = count_objects(_on_black(x)).numpy()
     groups = {"one object": count == 1, "four objects or more": count >= 4, "any": count >= 0}
     by_distortion = np.argsort(distortion, kind="stable")
     ranked = {name: by_distortion[mask[by_distortion]] for name, mask in groups.items() if mask.any()}
@@ -270,9 +270,11 @@ def pick_example_pair(
     pred:np.ndarray,   # Their reconstructions, (N, 16, 16)
 )->tuple:              # Two indices
     "The first grid of three objects that comes back exactly and has room to move, and the last; any in a small split."
-    right, x = (x == pred).all((1, 2)), _on_black(x)
-    three = count_objects(torch.as_tensor(x)).numpy() == 3
+    right = (x == pred).all((1, 2))
+    on_black = _on_black(x)
+    three = count_objects(on_black).numpy() == 3
     exact = three & right
+    x = on_black.numpy()
     free_right = ~x[:, :, 10:].any((1, 2))
     free_below = ~x[:, 11:].any((1, 2))
     room = exact & free_right & free_below & (x.max((1, 2)) < 8)
