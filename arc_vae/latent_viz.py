@@ -67,11 +67,12 @@ def _on_black(x):
 def grid_attributes(
     x:np.ndarray,   # Grids, (N, 16, 16)
 )->dict:            # name -> int of each grid, (N,)
-    "The most frequent color of each grid apart from the background, 0 where there is none, and its number of objects."
-    x = _on_black(x)
+    "The most frequent color of each grid apart from background and black, 0 if there is none; its number of objects."
+    on_black = _on_black(x)
+    x = torch.as_tensor(x)*(on_black > 0)  # in their own colors
     cells = torch.stack([(x == color).sum((1, 2)) for color in range(1, N_COLORS)], 1)
     main = torch.where(cells.any(1), cells.argmax(1) + 1, 0)
-    return {"main color": main.numpy(), "number of objects": count_objects(x).numpy()}
+    return {"main color": main.numpy(), "number of objects": count_objects(on_black).numpy()}
 
 # %% ../nbs/04_latent_viz.ipynb #colormap-for
 def colormap_for(

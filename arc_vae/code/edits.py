@@ -7,6 +7,7 @@ __all__ = ['PROPERTIES', 'WAYS', 'edit', 'property_of', 'chosen', 'keep', 'drop'
            'gravity', 'align']
 
 # %% ../../nbs/code/06_edits.ipynb #imports
+import warnings
 from dataclasses import replace
 from functools import wraps
 
@@ -15,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..infra.files import expected_one_of
-from ..data import GRID, N_COLORS, OUTSIDE, as_grids, cropped
+from ..data import GRID, N_COLORS, OUTSIDE, as_grids, callers_level, cropped
 from ..corpus.objects import Objects, canvas_of, describe_objects, find_objects, on_black, paint
 from .codebook import frames_of
-from .operators import _number, _whole, operator
+from .operators import _number, _whole, operator, seen_objects
 
 # %% ../../nbs/code/06_edits.ipynb #grids-and-objects
 def _canvas(o):
@@ -36,16 +37,24 @@ def _seen(x, background):
     return find_objects(on_black(x, canvas), GRID*GRID).on_canvas(canvas)
 
 # %% ../../nbs/code/06_edits.ipynb #edit
+def _warn_of_loss(x, decoded):
+    lost = (x != decoded).flatten(1).sum(1)
+    if not lost.any(): return
+    grids, cells = int((lost > 0).sum()), int(lost.sum())
+    warnings.warn(f"{grids:,} of {len(x):,} results do not fit into their codes: {cells:,} cells come back otherwise",
+                  stacklevel=callers_level())
+
 def edit(change):
     "Make a change of Objects an edit: it takes Objects, or a model and codes, and returns the same kind."
     @operator
     @wraps(change)
     def of_codes(vae, z, *args, **kwargs):
         # Without a canvas an object is one entry, and one below another is whole only in the code
-        o = vae.objects_of(vae.decode(z)) if vae.code.canvas else vae.decode_objects(z)
+        o = seen_objects(vae, z) if vae.code.canvas else vae.decode_objects(z)
         after = op(o, *args, **kwargs)
-        if after.canvas: vae.warn_of_loss(paint(after, len(z)), len(z))
-        return vae.encode_objects(after, len(z))
+        result = vae.encode_objects(after, len(z))
+        if after.canvas: _warn_of_loss(paint(after, len(z)), vae.decode(result))
+        return result
 
     @wraps(change)
     def op(o, *args, **kwargs):

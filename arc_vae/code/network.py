@@ -369,12 +369,13 @@ class ObjectVAE(VAE):
                       "(loss_of tells which)", stacklevel=callers_level())
 
     def objects_of(self,
-        grids,        # As for encode
-    )->Objects:       # The largest of each grid, as many as the code holds; all of them on a canvas
+        grids,              # As for encode
+        canvas:Canvas=None, # What they lie on; None: as canvas_of guesses it
+    )->Objects:             # The largest of each grid, as many as the code holds; all of them on a canvas
         "Find the objects of grids."
         x = as_grids(grids, self.pad).to(self.device)
         if not self.code.canvas: return find_objects(x, self.code.objects)
-        canvas = canvas_of(x)
+        canvas = canvas or canvas_of(x)
         return find_objects(on_black(x, canvas), N_CELLS).on_canvas(canvas)
 
     @torch.no_grad()
