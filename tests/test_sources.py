@@ -17,7 +17,7 @@ STORY = ("00_data", "01_model", "02_train", "03_evaluate", "04_latent_viz", "05_
 MODULE = re.compile(r"`([\w/]+)` \| `arc_vae\.([\w.]+)`|\*(\d\d_\w+)\*")
 # The limit today, which may only be tightened, and the goal
 AT_MOST = dict(
-    lines=(9_330, 9_000), nodes_a_line=(9.5, 9.5), nodes_a_line_of_the_densest=(12, 12),
+    lines=(9_310, 9_000), nodes_a_line=(9.5, 9.5), nodes_a_line_of_the_densest=(12, 12),
     long_cells=(42, 0), cells_of_several_names=(10, 0))
 AT_LEAST = dict(share_shown=(.9, .85), demos_to_exports=(3, 1.5))
 
