@@ -20,7 +20,7 @@ from .data import COLOR_NAMES, N_COLORS, PALETTE, rng
 from .corpus.objects import count_objects
 from .code.codebook import QUARTER
 from .code.labels import SHARED
-from .code.operators import move, recolor, turn
+from .code.operators import move, recolor, seen_objects, turn
 from .code.edits import drop
 from .code.network import load
 from .metrics.accuracy import comparable
@@ -251,7 +251,7 @@ def operator_rows(
     other:Tensor,    # Where the straight line leads, (D,)
 )->dict:             # What is done -> codes, (at most 6, D)
     "What edits of one grid lead to, step by step."
-    largest = vae.objects_of(vae.decode(z[None])).on_black().color[:1]  # recolor counts from black, too
+    largest = seen_objects(vae, z[None]).on_black().color[:1]  # recolor counts from black, too
     color = max(largest.tolist(), default=1)
     first = min(max(color - 2, 1), N_COLORS - 6)  # six of the nine, its own among them
     turned, fewer = [z[None]], [z[None]]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..infra.files import expected_one_of
 from ..data import GRID, N_COLORS, OUTSIDE, as_grids, callers_level, cropped
-from ..corpus.objects import Objects, canvas_of, describe_objects, find_objects, on_black, paint
+from ..corpus.objects import Objects, canvas_of, describe_objects, find_objects, paint
 from .codebook import frames_of
 from .operators import _number, _whole, operator, seen_objects
 
@@ -33,8 +33,7 @@ def _grids(o):
 
 def _seen(x, background):
     "All objects of grids with a background, uint8 (n, 16, 16)."
-    canvas = canvas_of(x)._replace(background=background)
-    return find_objects(on_black(x, canvas), GRID*GRID).on_canvas(canvas)
+    return find_objects(x, GRID*GRID, canvas_of(x)._replace(background=background))
 
 # %% ../../nbs/code/06_edits.ipynb #edit
 def _warn_of_loss(x, decoded):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_MISMATCH', 'MAX_FITTED', 'RARE', 'FIT_BETA', 'NETWORKS', 'nearest_entry', 'labels_of', 'pictures_of', 'topmost',
-           'with_rectangles', 'left_out', 'ObjectEncoder', 'put_on_canvas', 'ObjectDecoder', 'decode_objects',
-           'training_objects', 'count_entries', 'count_on_canvas', 'fit_code', 'refit_code', 'ObjectVAE',
-           'object_network', 'make_vae', 'load']
+           'seen_in', 'with_rectangles', 'left_out', 'ObjectEncoder', 'put_on_canvas', 'ObjectDecoder',
+           'decode_objects', 'training_objects', 'count_entries', 'count_on_canvas', 'fit_code', 'refit_code',
+           'ObjectVAE', 'object_network', 'make_vae', 'load']
 
 # %% ../../nbs/code/04_network.ipynb #imports
 import warnings
@@ -100,6 +100,16 @@ def topmost(
     top = (pictures*number[:, None]).amax(1)
     return top, F.pad(color, (1, 0)).gather(1, top)
 
+# %% ../../nbs/code/04_network.ipynb #seen-in
+def seen_in(
+    cells:Tensor,  # Of each grid, bool (n, 256)
+    top:Tensor,    # From topmost, (n, 256)
+    color:Tensor,  # Of each object, (n, objects)
+)->Tensor:         # bool (n, objects)
+    "Which objects lie on top in some of these cells."
+    none = torch.zeros_like(F.pad(color, (1, 0)))
+    return none.scatter_reduce(1, top, cells.long(), "amax")[:, 1:] > 0
+
 # %% ../../nbs/code/04_network.ipynb #with-rectangles
 def _rectangle_labels(code, x):
     "Labels of the largest rectangles of grids, and their sizes, int64 (n, objects)."
@@ -124,7 +134,7 @@ def with_rectangles(
         part = with_rectangles(code, x[some], Labels(*(values[some] for values in labels[:4])))
         return Labels(*(old.masked_scatter(some[:, None], new) for old, new in zip(labels[:4], part)))
     # An object is bad where a wrong cell is its own
-    bad = torch.zeros_like(F.pad(labels.color, (1, 0))).scatter_reduce(1, top, wrong.long(), "amax")[:, 1:] > 0
+    bad = seen_in(wrong, top, labels.color)
     _, shown = topmost(pictures & ~bad[:, :, None], labels.color)
     pieces, piece_size = _rectangle_labels(code, torch.where(shown == cells, 0, cells).view_as(x))
     size = torch.cat([(pictures & ~bad[:, :, None]).sum(2), piece_size], 1)
@@ -375,8 +385,7 @@ class ObjectVAE(VAE):
         "Find the objects of grids."
         x = as_grids(grids, self.pad).to(self.device)
         if not self.code.canvas: return find_objects(x, self.code.objects)
-        canvas = canvas or canvas_of(x)
-        return find_objects(on_black(x, canvas), N_CELLS).on_canvas(canvas)
+        return find_objects(x, N_CELLS, canvas or canvas_of(x))
 
     @torch.no_grad()
     def encode_objects(self,

@@ -19,7 +19,7 @@ from ..corpus.objects import Objects, describe_objects, rank_in_grid
 from ..model import as_codes
 from .codebook import ORIENTATIONS
 from .labels import Labels, centers_apart, decode_labels, encode_labels
-from .network import ObjectVAE, pictures_of, topmost
+from .network import ObjectVAE, pictures_of, seen_in, topmost
 
 # %% ../../nbs/code/05_operators.ipynb #operator
 def operator(edit):
@@ -36,10 +36,10 @@ def operator(edit):
     return op
 
 def seen_objects(
-    vae:ObjectVAE,  # With a canvas
+    vae:ObjectVAE,
     z:Tensor,       # Codes, (n, D)
 )->Objects:
-    "All objects of the decoded grids, on the background of the code: it may be another than the most frequent color."
+    "Objects of the decoded grids; on the canvas of the code, whose background may not be the most frequent color."
     return vae.objects_of(vae.decode(z), decode_labels(vae.code, z).canvas)
 
 @torch.no_grad()
@@ -55,14 +55,12 @@ def _entries(vae, z, object, entry):
     o = seen_objects(vae, z)
     last = max(o.slot.tolist(), default=len(every))
     meant = o.keep(o.slot == _number("object", object, last))
-    cells = torch.zeros(len(z), GRID, GRID, dtype=torch.int64, device=z.device)
-    cells[meant.grid[meant.owner], meant.row, meant.column] = 1
+    cells = torch.zeros(len(z), GRID, GRID, dtype=torch.bool, device=z.device)
+    cells[meant.grid[meant.owner], meant.row, meant.column] = True
     labels = decode_labels(vae.code, z)
     pictures = pictures_of(vae.code, labels) > .5
     top, _ = topmost(pictures, labels.color)
-    none = torch.zeros(len(z), 1 + len(every), dtype=torch.int64, device=z.device)
-    shows = none.scatter_reduce(1, top, cells.flatten(1), "amax")
-    return shows[:, 1:] > 0
+    return seen_in(cells.flatten(1), top, labels.color)
 
 def _number(name, value, last):
     "A number from 0 to the last one; ValueError for anything else."

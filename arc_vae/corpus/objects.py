@@ -196,10 +196,12 @@ def describe_objects(
 
 # %% ../../nbs/corpus/01_objects.ipynb #find-objects
 def find_objects(
-    x:Tensor,   # Colors, uint8 (B, 16, 16)
-    k:int=4,    # How many objects of a grid to describe
-)->Objects:     # Of each grid, largest first
+    x:Tensor,           # Colors, uint8 (B, 16, 16)
+    k:int=4,            # How many objects of a grid to describe
+    canvas:Canvas=None, # What they lie on; None: 16×16 cells on black
+)->Objects:             # Of each grid, largest first
     "The k largest connected sets of cells of one color in each grid."
+    if canvas: return find_objects(on_black(x, canvas), k).on_canvas(canvas)
     grid, row, column, group = connected_components(x)
     home, color, size = describe_components(x, grid, row, column, group)
     number = torch.arange(len(size), device=x.device)
